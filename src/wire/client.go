@@ -1,0 +1,178 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// ErrDown says that there is no connection now.
+var ErrDown = errors.New("not connected")
+
+// ClientConfig says how a [Client] keeps its connection.
+type ClientConfig struct {
+	Dial DialConfig
+	// OnUp is called with each new session before anybody else gets it: the place for SUBSCRIBE or HELLO.
+	// An error closes the session. May be nil.
+	OnUp func(context.Context, *Session) error
+	// OnDown is called when a session ended or could not be had. May be nil.
+	OnDown func(error)
+
+	MinBackoff time.Duration // before the second dial; 50 ms where 0
+	MaxBackoff time.Duration // 2 s where 0; each wait is between half and all of its step
+}
+
+// Client keeps one session to one address alive while Run runs.
+type Client struct {
+	cfg ClientConfig
+
+	mu      sync.Mutex
+	session *Session
+	err     error         // why there is none; nil while the first dial is in work
+	changed chan struct{} // closed at each change of the two above
+	dialing bool
+}
+
+// NewClient returns a Client; nothing is dialled before Run.
+func NewClient(cfg ClientConfig) *Client {
+	def(&cfg.MinBackoff, 50*time.Millisecond)
+	def(&cfg.MaxBackoff, 2*time.Second)
+	return &Client{cfg: cfg, changed: make(chan struct{}), dialing: true}
+}
+
+// Addr returns the address it dials.
+func (c *Client) Addr() string { return c.cfg.Dial.Addr }
+
+// Run keeps the connection until ctx ends, then closes it and returns nil.
+func (c *Client) Run(ctx context.Context) error {
+	backoff := c.cfg.MinBackoff
+	for ctx.Err() == nil {
+		began := time.Now()
+		retry := c.once(ctx)
+		if time.Since(began) > c.cfg.MaxBackoff {
+			backoff = c.cfg.MinBackoff // it held for a while
+		}
+		wait := max(backoff/2+rand.N(backoff/2+1), retry)
+		backoff = min(2*backoff, c.cfg.MaxBackoff)
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+		c.set(nil, nil, true)
+	}
+	c.set(nil, fmt.Errorf("%w: client ended", ErrDown), false)
+	return nil
+}
+
+// once dials, serves one session to its end, and returns how long the server asked to stay away.
+func (c *Client) once(ctx context.Context) (retry time.Duration) {
+	var mu sync.Mutex // guards retry: GOAWAY comes on the reading goroutine
+	dial := c.cfg.Dial
+	dial.OnFrame = func(f Frame) {
+		var g Goaway
+		if f.Type == TypeGoaway && f.Decode(&g) == nil {
+			mu.Lock()
+			retry = time.Duration(min(g.RetryAfterMS, time.Minute.Milliseconds())) * time.Millisecond
+			mu.Unlock()
+		}
+		if c.cfg.Dial.OnFrame != nil {
+			c.cfg.Dial.OnFrame(f)
+		}
+	}
+	s, err := Dial(ctx, dial)
+	if err == nil && c.cfg.OnUp != nil {
+		if err = c.cfg.OnUp(ctx, s); err != nil {
+			s.Close()
+		}
+	}
+	if err == nil {
+		c.set(s, nil, false)
+		select {
+		case <-ctx.Done():
+			s.Close()
+		case <-s.Done():
+		}
+		<-s.Done()
+		err = s.Err()
+	}
+	c.set(nil, err, false)
+	if c.cfg.OnDown != nil && ctx.Err() == nil {
+		c.cfg.OnDown(err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	return retry
+}
+
+func (c *Client) set(s *Session, err error, dialing bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.session, c.dialing = s, dialing
+	if err != nil {
+		c.err = err
+	}
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+// Session returns the session of now. While one is being dialled it waits for the outcome, at most as long as ctx;
+// between dials it fails at once with what the last one failed with. Errors wrap [ErrDown].
+func (c *Client) Session(ctx context.Context) (*Session, error) {
+	for {
+		c.mu.Lock()
+		s, err, dialing, changed := c.session, c.err, c.dialing, c.changed
+		c.mu.Unlock()
+		switch {
+		case s != nil:
+			return s, nil
+		case !dialing && errors.Is(err, ErrDown):
+			return nil, err
+		case !dialing:
+			return nil, fmt.Errorf("%w: %w", ErrDown, err)
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w: still dialling %s: %w", ErrDown, c.Addr(), ctx.Err())
+		}
+	}
+}
+
+// Up reports whether there is a session now.
+func (c *Client) Up() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.session != nil
+}
+
+// Do is [Session.Do] on the session of now.
+func (c *Client) Do(ctx context.Context, f Frame) (Frame, error) {
+	s, err := c.Session(ctx)
+	if err != nil {
+		return Frame{}, err
+	}
+	return s.Do(ctx, f)
+}
+
+// Stream is [Session.Stream] on the session of now.
+func (c *Client) Stream(ctx context.Context, f Frame, each func(Frame) error) error {
+	s, err := c.Session(ctx)
+	if err != nil {
+		return err
+	}
+	return s.Stream(ctx, f, each)
+}
+
+// Decoded sends a request with in as its payload and reads the answer's payload into out.
+func Decoded(ctx context.Context, c interface {
+	Do(context.Context, Frame) (Frame, error)
+}, typ string, in, out any) error {
+	f, err := c.Do(ctx, Make(typ, in))
+	if err != nil {
+		return err
+	}
+	return f.Decode(out)
+}

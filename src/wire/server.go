@@ -1,0 +1,177 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+)
+
+// ServerConfig says how a [Server] treats its connections.
+type ServerConfig struct {
+	// OnFrame gets each frame, in order, on the connection's reading goroutine. It must not block for long:
+	// what takes time goes through [Conn.Answer]. Required.
+	OnFrame func(*Conn, Frame)
+	// OnClose is called once for each connection that got as far as a frame, after its last OnFrame. May be nil.
+	OnClose func(*Conn, error)
+	// OnFirst may take a connection over: it gets the first line, without its newline. When it returns true, the server
+	// forgets the connection, and the function it got owns it: net.Conn's reads begin with that line. May be nil.
+	OnFirst func(c *Conn, line []byte) bool
+	// OnSilent is called for a client that half-closes without a byte, or sends none for SilentAfter. The connection
+	// is closed when it returns true; else it lives on and is not asked again. May be nil.
+	OnSilent    func(*Conn) bool
+	SilentAfter time.Duration // 1 s where 0
+
+	MaxLine      int           // longest line in bytes; DefaultMaxLine where 0
+	LineTimeout  time.Duration // from a line's first byte to its end; 10 s where 0
+	IdleTimeout  time.Duration // silence allowed without a subscription; 5 min where 0
+	WriteTimeout time.Duration // one write; 10 s where 0
+	MaxConns     int           // further ones get ERROR unavailable; 10,000 where 0
+	MaxWork      int           // requests of one connection in work; 64 where 0
+	DefBudget    time.Duration // of a request without budget_ms; 10 s where 0
+	MaxBudget    time.Duration // larger ones are cut to it; 1 min where 0
+	Drain        time.Duration // bound of the shutdown; 5 s where 0
+	RetryAfter   time.Duration // what GOAWAY says; 500 ms where 0
+	Log          *slog.Logger  // slog.Default() where nil
+}
+
+func (c *ServerConfig) defaults() {
+	def(&c.SilentAfter, time.Second)
+	def(&c.MaxLine, DefaultMaxLine)
+	def(&c.LineTimeout, 10*time.Second)
+	def(&c.IdleTimeout, 5*time.Minute)
+	def(&c.WriteTimeout, 10*time.Second)
+	def(&c.MaxConns, 10_000)
+	def(&c.MaxWork, 64)
+	def(&c.DefBudget, 10*time.Second)
+	def(&c.MaxBudget, time.Minute)
+	def(&c.Drain, 5*time.Second)
+	def(&c.RetryAfter, 500*time.Millisecond)
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+}
+
+// def sets a field that was left at its zero value.
+func def[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Server accepts connections and hands over their frames.
+type Server struct {
+	cfg     ServerConfig
+	leaving chan struct{} // closed when the drain begins
+	wg      sync.WaitGroup
+
+	mu    sync.Mutex
+	conns map[*Conn]struct{}
+}
+
+// NewServer returns a Server. OnFrame is required.
+func NewServer(cfg ServerConfig) (*Server, error) {
+	if cfg.OnFrame == nil {
+		return nil, errors.New("wire server needs OnFrame")
+	}
+	cfg.defaults()
+	return &Server{cfg: cfg, leaving: make(chan struct{}), conns: map[*Conn]struct{}{}}, nil
+}
+
+// Serve accepts on ln until ctx ends, then drains: it closes ln, sends GOAWAY, lets requests in work end, and closes all,
+// within the Drain bound. It returns nil after a drain, else why it could not accept.
+func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	stop := context.AfterFunc(ctx, func() { _ = ln.Close() })
+	defer stop()
+	var err error
+	for {
+		var nc net.Conn
+		if nc, err = ln.Accept(); err == nil {
+			s.accept(nc)
+			continue
+		}
+		var ne net.Error
+		if ctx.Err() != nil || !errors.As(err, &ne) || !ne.Timeout() && !isTooManyFiles(err) {
+			break
+		}
+		s.cfg.Log.Warn("accept failed", "err", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	_ = ln.Close()
+	s.drain()
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// accept starts a connection, or refuses it with an ERROR where there are too many.
+func (s *Server) accept(nc net.Conn) {
+	c := newConn(s, nc)
+	s.mu.Lock()
+	full := len(s.conns) >= s.cfg.MaxConns
+	if !full {
+		s.conns[c] = struct{}{}
+	}
+	s.mu.Unlock()
+	s.wg.Go(func() {
+		if full {
+			c.Close(c.Send(ErrorFrame(&Error{Code: Unavailable, RetryAfterMS: s.cfg.RetryAfter.Milliseconds(),
+				Message: "too many connections"})))
+			return
+		}
+		c.serve()
+		s.mu.Lock()
+		delete(s.conns, c)
+		s.mu.Unlock()
+	})
+}
+
+// Conns returns how many connections are open.
+func (s *Server) Conns() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
+
+// drain says goodbye to all and waits, within the bound.
+func (s *Server) drain() {
+	close(s.leaving)
+	s.mu.Lock()
+	for c := range s.conns {
+		go c.goaway()
+	}
+	s.mu.Unlock()
+	done := make(chan struct{})
+	go func() { s.wg.Wait(); close(done) }()
+	select {
+	case <-done:
+		return
+	case <-time.After(s.cfg.Drain):
+	}
+	s.mu.Lock()
+	for c := range s.conns {
+		c.Close(errors.New("drain took too long"))
+	}
+	s.mu.Unlock()
+	<-done
+}
+
+func (s *Server) isLeaving() bool {
+	select {
+	case <-s.leaving:
+		return true
+	default:
+		return false
+	}
+}
+
+// isEOF reports whether err is the quiet end of a stream.
+func isEOF(err error) bool { return errors.Is(err, io.EOF) }

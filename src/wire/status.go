@@ -1,0 +1,66 @@
+package wire
+
+import (
+	"encoding/json"
+
+	"quotes/src/quote"
+)
+
+// Status is RESP_STATUS's payload; each process fills what applies to it.
+type Status struct {
+	Process     string                    `json:"process"`
+	Version     string                    `json:"version"`
+	Since       quote.Time                `json:"since,omitzero"`
+	Epoch       uint64                    `json:"epoch,omitempty"`
+	Peers       []Peer                    `json:"peers,omitempty"`
+	Breakers    []BreakerStatus           `json:"breakers,omitempty"`
+	Subscribers []SubscriberStatus        `json:"subscribers,omitempty"`
+	Slots       []SlotStatus              `json:"slots,omitempty"`
+	Durable     map[quote.Topic]Durable   `json:"durable,omitempty"`
+	Topics      map[quote.Topic]TopicInfo `json:"topics,omitempty"`
+}
+
+// Peer is a process that this one talks to. State is "up", "down" or, for the exchange, the quality it gives.
+type Peer struct {
+	Name  string `json:"name"`
+	Addr  string `json:"addr"`
+	State string `json:"state"`
+}
+
+// BreakerStatus is a breaker's state and its latest transitions, newest last, each as on status.core.
+type BreakerStatus struct {
+	Name        string            `json:"name"`
+	State       string            `json:"state"`
+	Since       quote.Time        `json:"since,omitzero"`
+	Transitions []json.RawMessage `json:"transitions,omitempty"`
+}
+
+// SubscriberStatus is one connection with subscriptions. Lag is in bytes of log not yet written to it.
+type SubscriberStatus struct {
+	Addr    string `json:"addr"`
+	Topics  int    `json:"topics"`
+	Lag     uint64 `json:"lag"`
+	Skipped uint64 `json:"skipped"`
+}
+
+// SlotStatus says whether a shard's copy of a slot is complete.
+type SlotStatus struct {
+	Slot   int  `json:"slot"`
+	InSync bool `json:"in_sync"`
+}
+
+// Durable says up to which seq of Epoch a topic is on disk: on both owners, on one at least, and what was given up.
+type Durable struct {
+	Epoch uint64      `json:"epoch"`
+	Both  uint64      `json:"both"`
+	One   uint64      `json:"one"`
+	Lost  []LostRange `json:"lost,omitempty"`
+}
+
+// TopicInfo is a topic's place in the broker's log.
+type TopicInfo struct {
+	Epoch uint64 `json:"epoch"`
+	First uint64 `json:"first"` // oldest seq of Epoch that is kept
+	Next  uint64 `json:"next"`
+	Bytes int    `json:"bytes"`
+}
