@@ -1,0 +1,235 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"quotes/src/breaker"
+	"quotes/src/quote"
+	"quotes/src/wire"
+)
+
+// Numbers of the links to the shards.
+const (
+	window     = 8               // APPENDs in flight on one link
+	appendWait = 5 * time.Second // for APPENDED
+)
+
+// link is the way to one shard, behind a breaker: connect plus HELLO is one call, each APPEND is one call.
+type link struct {
+	shard    int
+	addr     string
+	instance string
+	book     *book
+	ledger   *ledger
+	brk      *breaker.Breaker
+}
+
+// serve is one session with the shard, from HELLO to its end. What was not acknowledged goes back to the queue.
+func (l *link) serve(ctx context.Context, up func()) error {
+	permit, err := l.brk.Acquire()
+	if err != nil {
+		return err
+	}
+	s, err := l.greet(ctx)
+	permit.Done(outcome(err))
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	up()
+	return l.pump(ctx, s)
+}
+
+func (l *link) greet(ctx context.Context) (*wire.Session, error) {
+	s, err := wire.Dial(ctx, wire.DialConfig{Addr: l.addr})
+	if err != nil {
+		return nil, err
+	}
+	topics := l.book.nexts(l.shard)
+	if _, err := greet(ctx, s, l.book.epoch, l.instance, topics); err != nil {
+		s.Close()
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerWait)
+	defer cancel()
+	l.ledger.forget(l.shard)
+	if err := l.ledger.learn(ctx, s, l.shard, l.book.epoch); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("ask what it holds: %w", err)
+	}
+	return s, nil
+}
+
+// flight is one APPEND that is not acknowledged yet.
+type flight struct {
+	batch  *batch
+	permit breaker.Permit
+	wait   func(context.Context) (wire.Frame, error)
+}
+
+// pump sends batches in order, a window of them at a time, and a heartbeat each second.
+func (l *link) pump(ctx context.Context, s *wire.Session) error {
+	flights := make(chan flight, window) // sent, oldest first; its capacity is the window
+	var unacked []*batch
+	var failed error
+	var wg sync.WaitGroup
+	wg.Go(func() { // acknowledgements come in the order of sending
+		for f := range flights {
+			if failed == nil {
+				failed = l.settle(f)
+			} else {
+				f.permit.Done(breaker.Ignored)
+				_, _ = f.wait(canceled())
+			}
+			if failed != nil {
+				s.Close()
+				unacked = append(unacked, f.batch)
+			}
+		}
+	})
+	err := l.send(ctx, s, flights)
+	s.Close()
+	close(flights)
+	wg.Wait()
+	l.ledger.putBack(l.shard, unacked)
+	return errors.Join(failed, err)
+}
+
+// canceled returns a context that has ended: for a wait that only gives up.
+func canceled() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}
+
+// send puts batches on the wire until the session ends.
+func (l *link) send(ctx context.Context, s *wire.Session, flights chan<- flight) error {
+	tick := time.NewTicker(beat)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.Done():
+			return s.Err()
+		case <-tick.C:
+			if err := s.Send(wire.Frame{Type: wire.TypeHeartbeat}); err != nil {
+				return err
+			}
+			if err := l.relearn(ctx, s, len(flights)); err != nil {
+				return err
+			}
+		case <-l.ledger.queues[l.shard].ready:
+			for b := l.ledger.take(l.shard); b != nil; b = l.ledger.take(l.shard) {
+				if err := l.launch(ctx, s, b, flights); err != nil {
+					l.ledger.putBack(l.shard, []*batch{b})
+					return err
+				}
+			}
+		}
+	}
+}
+
+// launch sends one batch. An error means that it was not sent, or that the session is gone.
+func (l *link) launch(ctx context.Context, s *wire.Session, b *batch, flights chan<- flight) error {
+	permit, err := l.brk.Acquire()
+	if err != nil {
+		return err
+	}
+	f := wire.Frame{Type: wire.TypeAppend, BudgetMS: appendWait.Milliseconds(), Payload: b.payload(l.ledger.table.Epoch(), l.book.epoch)}
+	wait, err := s.Begin(f)
+	if err != nil {
+		permit.Done(breaker.Failure)
+		return err
+	}
+	select {
+	case flights <- flight{b, permit, wait}:
+		return nil
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-s.Done():
+		err = s.Err()
+	}
+	permit.Done(breaker.Ignored)
+	_, _ = wait(canceled())
+	return err
+}
+
+// settle waits for one acknowledgement.
+func (l *link) settle(f flight) error {
+	ctx, cancel := context.WithTimeout(context.Background(), appendWait)
+	defer cancel()
+	reply, err := f.wait(ctx)
+	var appended wire.Appended
+	if err == nil {
+		err = reply.Decode(&appended)
+	}
+	f.permit.Done(outcome(err))
+	if err == nil {
+		l.ledger.stored(l.shard, f.batch, appended.Positions, l.book.epoch)
+	}
+	return err
+}
+
+// relearn asks what the shard has repaired, when it has nothing else to do.
+func (l *link) relearn(ctx context.Context, s *wire.Session, inFlight int) error {
+	if inFlight > 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerWait)
+	defer cancel()
+	return l.ledger.learn(ctx, s, l.shard, l.book.epoch)
+}
+
+// outcome is what an error counts for at a breaker.
+func outcome(err error) breaker.Outcome {
+	switch {
+	case err == nil:
+		return breaker.Success
+	case errors.Is(err, context.Canceled):
+		return breaker.Ignored
+	}
+	return breaker.Failure
+}
+
+// payload writes APPEND's payload; by hand, since encoding/json would parse every record again.
+func (b *batch) payload(table, epoch uint64) []byte {
+	out := make([]byte, 0, 64+320*len(b.records)+96*len(b.lost))
+	out = strconv.AppendUint(append(out, `{"table_epoch":`...), table, 10)
+	out = strconv.AppendUint(append(out, `,"epoch":`...), epoch, 10)
+	for i, r := range b.records {
+		if i == 0 {
+			out = append(out, `,"records":[`...)
+		} else {
+			out = append(out, ',')
+		}
+		out = topicSeq(out, r.home.name, `","seq":`, r.seq)
+		out = append(append(append(out, `,"payload":`...), r.payload...), '}')
+	}
+	if len(b.records) > 0 {
+		out = append(out, ']')
+	}
+	for i, r := range b.lost {
+		if i == 0 {
+			out = append(out, `,"lost":[`...)
+		} else {
+			out = append(out, ',')
+		}
+		out = topicSeq(out, r.Topic, `","first":`, r.First)
+		out = append(strconv.AppendUint(append(out, `,"last":`...), r.Last, 10), '}')
+	}
+	if len(b.lost) > 0 {
+		out = append(out, ']')
+	}
+	return append(out, '}')
+}
+
+func topicSeq(out []byte, t quote.Topic, field string, seq uint64) []byte {
+	out = append(append(append(out, `{"topic":"`...), t...), field...)
+	return strconv.AppendUint(out, seq, 10)
+}

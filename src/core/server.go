@@ -1,0 +1,116 @@
+package core
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"quotes/src/breaker"
+	"quotes/src/quote"
+	"quotes/src/wire"
+)
+
+// onFrame answers the data port's requests: current quotes and status, all from memory.
+func (c *Core) onFrame(conn *wire.Conn, f wire.Frame) {
+	switch f.Type {
+	case wire.TypeReqQuote:
+		if err := c.sendQuotes(conn, f); err != nil {
+			_ = conn.Fail(f, err)
+		}
+	case wire.TypeReqStatus:
+		_ = conn.Reply(f, wire.Make(wire.TypeRespStatus, c.status()))
+	case wire.TypeHeartbeat:
+	default:
+		_ = conn.Fail(f, wire.Errorf(wire.BadRequest, "core answers REQ_QUOTE and REQ_STATUS, not %.40q", f.Type))
+	}
+}
+
+// quotesPerFrame keeps RESP_QUOTE far below a frame's limit.
+const quotesPerFrame = 1000
+
+// sendQuotes answers REQ_QUOTE: one Quote, or arrays in as many frames as they need.
+func (c *Core) sendQuotes(conn *wire.Conn, f wire.Frame) error {
+	book := c.book.Load()
+	if book == nil {
+		return wire.Errorf(wire.Unavailable, "core is starting: ask again in a second")
+	}
+	var req wire.ReqQuote
+	if len(f.Payload) > 0 {
+		if err := f.Decode(&req); err != nil {
+			return err
+		}
+	}
+	ask, single := req.Symbols, len(req.Symbols) == 0
+	if single && f.Topic != "" {
+		ask = []string{f.Topic}
+	}
+	quotes, err := book.quotes(ask, time.Now())
+	if err != nil {
+		return err
+	}
+	if single {
+		return conn.Reply(f, wire.Frame{Type: wire.TypeRespQuote, Payload: quotes[0].AppendJSON(nil)})
+	}
+	for {
+		n := min(len(quotes), quotesPerFrame)
+		reply := wire.Frame{Type: wire.TypeRespQuote, Payload: array(quotes[:n]), More: n < len(quotes)}
+		if err := conn.Reply(f, reply); err != nil || !reply.More {
+			return nil // an error of writing has closed the connection
+		}
+		quotes = quotes[n:]
+	}
+}
+
+func array(quotes []quote.Quote) []byte {
+	out := []byte{'['}
+	for i := range quotes {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = quotes[i].AppendJSON(out)
+	}
+	return append(out, ']')
+}
+
+// status says what core knows of its peers, its breakers and of what is durable.
+func (c *Core) status() wire.Status {
+	s := wire.Status{Process: "core", Version: c.cfg.Version, Since: quote.TimeOf(c.since), Epoch: c.epoch.Load()}
+	for _, b := range c.breakers {
+		s.Breakers = append(s.Breakers, breakerStatus(b))
+	}
+	if book := c.book.Load(); book != nil {
+		s.Peers = append(c.peers.list(), wire.Peer{Name: "external", Addr: c.cfg.External, State: upDown(book.connected())})
+		s.Durable = book.place.durable(book.epoch)
+	}
+	return s
+}
+
+// breakerStatus turns a breaker's snapshot into its wire form, which is its JSON.
+func breakerStatus(b *breaker.Breaker) (out wire.BreakerStatus) {
+	raw, err := json.Marshal(b.Snapshot())
+	if err == nil {
+		err = json.Unmarshal(raw, &out)
+	}
+	if err != nil {
+		out.Name = err.Error() // a defect; it must be seen
+	}
+	return out
+}
+
+// serve runs the data port.
+func (c *Core) serve(ctx context.Context) error {
+	srv, err := wire.NewServer(wire.ServerConfig{OnFrame: c.onFrame, Log: c.cfg.Log})
+	if err != nil {
+		return err
+	}
+	return srv.Serve(ctx, c.ln)
+}
+
+// Ready says whether core can answer for itself: it has an epoch. It says nothing of the exchange, the broker or the shards.
+func (c *Core) Ready() error {
+	if c.book.Load() == nil {
+		return errors.New("no epoch yet: asking the broker and the shards for the highest they know")
+	}
+	return nil
+}
