@@ -24,7 +24,12 @@ func table(t *testing.T, n, copies int) *placement.Table {
 // Data on disk depends on these: they must never change.
 func TestOwnersAreWhatTheyAlwaysWere(t *testing.T) {
 	tab := table(t, 3, 2)
-	for symbol, want := range map[string]string{} {
+	for symbol, want := range map[string]string{
+		"PETR4":   "147 [1 2]",
+		"VALE3":   "70 [0 1]",
+		"BTC-USD": "206 [2 1]",
+		"ETH-USD": "139 [1 0]",
+	} {
 		slot := placement.Slot(symbol)
 		require.Equal(t, want, fmt.Sprint(slot, tab.Owners(slot)), symbol)
 	}
