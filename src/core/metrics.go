@@ -46,7 +46,7 @@ func (c *Core) watch(reg prometheus.Registerer) {
 	f := promauto.With(reg)
 	for _, b := range c.breakers {
 		f.NewGaugeFunc(prometheus.GaugeOpts{Name: "quotes_core_breaker_state", Help: "0 closed, 1 open, 2 half-open, 3 forced open, 4 disabled.",
-			ConstLabels: prometheus.Labels{"breaker": b.Snapshot().Name}}, func() float64 { return stateNumber(b.State()) })
+			ConstLabels: prometheus.Labels{"breaker": b.Name()}}, func() float64 { return stateNumber(b.State()) })
 	}
 	for i, s := range c.ledger.table.Shards() {
 		f.NewGaugeFunc(prometheus.GaugeOpts{Name: "quotes_core_queue_bytes", Help: "Bytes that wait for a shard.",
