@@ -1,0 +1,63 @@
+// Command external is the exchange: a simulated market, or a recorded one played again.
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/spf13/pflag"
+
+	"quotes/src/exchange"
+	"quotes/src/exchange/replay"
+	"quotes/src/exchange/sim"
+	"quotes/src/service"
+)
+
+func main() {
+	root := simulate("external", "The exchange: a simulated market, or a recorded one played again")
+	root.Port = 8080
+	root.Sub = []service.Spec{simulate("sim", "Simulate a market"), again()}
+	os.Exit(service.Main(root))
+}
+
+func simulate(name, short string) service.Spec {
+	var cfg sim.Config
+	return spec(name, short, func(fs *pflag.FlagSet) {
+		fs.StringSliceVar(&cfg.Symbols, "symbols", []string{"PETR4", "VALE3", "ITUB4", "BBDC4", "ABEV3", "BTC-USD", "ETH-USD"}, "symbols to trade")
+		fs.Float64Var(&cfg.Rate, "rate", 5, "quotes a second and symbol")
+	}, func(_ *service.Env, seed uint64) (exchange.Generator, error) {
+		cfg.Seed = seed
+		return sim.New(cfg)
+	})
+}
+
+func again() service.Spec {
+	var cfg replay.Config
+	return spec("replay", "Play a recorded session again", func(fs *pflag.FlagSet) {
+		fs.StringVar(&cfg.File, "file", "", "the capture")
+		fs.Float64Var(&cfg.Speed, "speed", 1, "times the recorded pace")
+		fs.BoolVar(&cfg.Loop, "loop", false, "begin again at the end")
+	}, func(env *service.Env, _ uint64) (exchange.Generator, error) {
+		cfg.Log = env.Log
+		return replay.New(cfg)
+	})
+}
+
+func spec(name, short string, flags func(*pflag.FlagSet), gen func(*service.Env, uint64) (exchange.Generator, error)) service.Spec {
+	var cfg exchange.Config
+	return service.Spec{Name: name, Short: short, Flags: func(fs *pflag.FlagSet) { cfg.Flags(fs); flags(fs) },
+		Run: func(ctx context.Context, env *service.Env) error {
+			cfg.Log, cfg.Metrics, cfg.Version = env.Log, env.Metrics, env.Version
+			g, err := gen(env, cfg.Seed)
+			if err != nil {
+				return err
+			}
+			e, err := exchange.New(cfg, g)
+			if err != nil {
+				return err
+			}
+			e.Handle(env)
+			env.Ready(e.Ready)
+			return e.Run(ctx)
+		}}
+}
