@@ -82,7 +82,7 @@ func (a *app) root() *cobra.Command {
 	fs.DurationVar(&a.timeout, "timeout", 2*time.Second, "longest wait for an answer; servers are told")
 	fs.StringVarP(&a.output, "output", "o", formatTable, "`FORMAT` of the data: table, wide, json or ndjson")
 	fs.BoolVar(&a.noColor, "no-color", false, "no colour; NO_COLOR and TERM=dumb say the same")
-	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
+	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats(), cobra.ShellCompDirectiveNoFileComp))
 	root.AddCommand(a.subCommand(), a.getCommand(), a.reportCommand(), a.statusCommand(), a.versionCommand())
 	return root
 }

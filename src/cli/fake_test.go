@@ -45,7 +45,7 @@ func serve(t *testing.T, addr string, on func(*wire.Conn, wire.Frame)) *server {
 			s.mu.Unlock()
 			on(c, f)
 		},
-		RetryAfter: time.Millisecond, Drain: time.Millisecond, Log: slog.New(slog.DiscardHandler),
+		RetryAfter: time.Millisecond, Drain: time.Second, Log: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -70,20 +70,24 @@ func (s *server) requests() []wire.Frame {
 // makes it an ERROR.
 func answers(t *testing.T, byType map[string][]string) *server {
 	t.Helper()
-	return serve(t, "127.0.0.1:0", func(c *wire.Conn, f wire.Frame) {
-		payloads, ok := byType[f.Type]
-		if !ok {
-			_ = c.Fail(f, wire.Errorf(wire.BadRequest, "unknown type %s", f.Type))
-			return
-		}
+	replies := map[string][]wire.Frame{}
+	for typ, payloads := range byType {
 		for i, p := range payloads {
-			r := wire.Frame{Type: strings.Replace(f.Type, "REQ_", "RESP_", 1), More: i < len(payloads)-1}
+			r := wire.Frame{Type: strings.Replace(typ, "REQ_", "RESP_", 1), More: i < len(payloads)-1}
 			if e, isError := strings.CutPrefix(p, "ERROR "); isError {
 				r.Type, p = wire.TypeError, e
 			}
 			var line bytes.Buffer
 			require.NoError(t, json.Compact(&line, []byte(p)))
 			r.Payload = line.Bytes()
+			replies[typ] = append(replies[typ], r)
+		}
+	}
+	return serve(t, "127.0.0.1:0", func(c *wire.Conn, f wire.Frame) {
+		if _, ok := replies[f.Type]; !ok {
+			_ = c.Fail(f, wire.Errorf(wire.BadRequest, "unknown type %s", f.Type))
+		}
+		for _, r := range replies[f.Type] {
 			_ = c.Reply(f, r)
 		}
 	})

@@ -94,7 +94,7 @@ func (s *follower) sourceIs(source string) {
 // lagging tells each second, with the heartbeat, what was skipped because the output is read too slowly.
 func (s *follower) lagging() {
 	if n := s.tracker.lagged(); n > s.lagTold {
-		s.app.note("skipped %d frames: the output is read too slowly; fewer with --mode sampled", n-s.lagTold)
+		s.app.note("skipped %d frames for lag: they are not read fast enough; fewer come with --mode sampled", n-s.lagTold)
 		s.lagTold = n
 	}
 }

@@ -17,7 +17,7 @@ const (
 	formatNDJSON = "ndjson"
 )
 
-var formats = []string{formatTable, formatWide, formatJSON, formatNDJSON}
+func formats() []string { return []string{formatTable, formatWide, formatJSON, formatNDJSON} }
 
 // printer writes data in one of the formats.
 type printer struct {
@@ -28,8 +28,8 @@ type printer struct {
 }
 
 func newPrinter(a *app) (printer, error) {
-	if !slices.Contains(formats, a.output) {
-		return printer{}, usagef("-o %q: want %s", a.output, strings.Join(formats, ", "))
+	if !slices.Contains(formats(), a.output) {
+		return printer{}, usagef("-o %q: want %s", a.output, strings.Join(formats(), ", "))
 	}
 	plain := a.noColor || a.cfg.Getenv("NO_COLOR") != "" || a.cfg.Getenv("TERM") == "dumb"
 	return printer{w: a.cfg.Out, format: a.output, terminal: a.cfg.Terminal, colour: a.cfg.Terminal && !plain}, nil
@@ -52,7 +52,7 @@ func (p *printer) json(raw []byte) error {
 	if p.format == formatNDJSON {
 		err = json.Compact(&b, raw)
 	} else {
-		err = json.Indent(&b, raw, "", "  ")
+		err = json.Indent(&b, bytes.TrimSpace(raw), "", "  ")
 	}
 	if err != nil {
 		return fmt.Errorf("answer is no JSON: %w", err)

@@ -17,7 +17,7 @@ func (a *app) frameRows() func(quote.Topic, wire.Frame) error {
 		column{name: "PRICE", right: true, width: price},
 		column{name: "BID", right: true, width: price}, column{name: "BID SIZE", right: true, wide: true},
 		column{name: "ASK", right: true, width: price}, column{name: "ASK SIZE", right: true, wide: true},
-		column{name: "QUALITY", width: 20}, column{name: "SEQ", right: true, width: 6},
+		column{name: "QUALITY", width: 20, fixed: true}, column{name: "SEQ", right: true, width: 6},
 		column{name: "PREV", right: true, wide: true}, column{name: "EPOCH", wide: true}, column{name: "NOTE", wide: true})
 	return func(topic quote.Topic, f wire.Frame) error {
 		row, err := a.tick(topic, f)

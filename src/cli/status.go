@@ -16,16 +16,18 @@ import (
 	"quotes/src/wire"
 )
 
-// subjects are what status can be asked about, with the names under which peers and breakers stand for them.
-var subjects = map[string][]string{
-	"all":      {""},
-	"external": {"external", "exchange"},
-	"core":     {"core"},
-	"shards":   {"shard"},
+// subjects returns what status can be asked about, with how the names of its peers and breakers begin.
+func subjects() map[string][]string {
+	return map[string][]string{
+		"all":      {""},
+		"external": {"external", "exchange"},
+		"core":     {"core"},
+		"shards":   {"shard-"},
+	}
 }
 
 func (a *app) statusCommand() *cobra.Command {
-	names := slices.Sorted(maps.Keys(subjects))
+	names := slices.Sorted(maps.Keys(subjects()))
 	return &cobra.Command{
 		Use:   "status [external|core|shards|all]",
 		Short: "Who is up, the breakers, and how many prices are live",
@@ -90,8 +92,9 @@ func (a *app) statusOf(ctx context.Context, p peer, about string) (*wire.Status,
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", p.name, err)
 	}
+	names := subjects()[about]
 	other := func(name string) bool {
-		return !slices.ContainsFunc(subjects[about], func(s string) bool { return strings.HasPrefix(name, s) })
+		return !slices.ContainsFunc(names, func(s string) bool { return strings.HasPrefix(name, s) })
 	}
 	s := all[0]
 	s.Peers = slices.DeleteFunc(s.Peers, func(p wire.Peer) bool { return other(p.Name) })

@@ -25,12 +25,13 @@ type cell struct {
 // text returns a cell with what came from the network.
 func text[S ~string](s S) cell { return cell{text: clean(string(s))} }
 
-// column is a column of a table; a wide one is shown in the wide format only.
+// column is a column of a table.
 type column struct {
 	name  string
-	right bool
-	wide  bool
-	width int // least width
+	right bool // lined up to the right
+	wide  bool // shown in the wide format only
+	width int  // least width
+	fixed bool // a longer text shifts its own row, not all that follow
 }
 
 // table lines up rows. It may be flushed after each row: widths then only grow.
@@ -57,7 +58,9 @@ func (t *table) add(row ...cell) {
 		if row[i].text == "" {
 			row[i].text = "-"
 		}
-		t.columns[i].width = max(t.columns[i].width, utf8.RuneCountInString(row[i].text))
+		if c := &t.columns[i]; !c.fixed {
+			c.width = max(c.width, utf8.RuneCountInString(row[i].text))
+		}
 	}
 	t.rows = append(t.rows, row)
 }
@@ -79,7 +82,7 @@ func (t *table) line(b *strings.Builder, row []cell) {
 		if c.wide && !t.p.wide() {
 			continue
 		}
-		pad := strings.Repeat(" ", c.width-utf8.RuneCountInString(row[i].text))
+		pad := strings.Repeat(" ", max(c.width-utf8.RuneCountInString(row[i].text), 0))
 		b.WriteString(pending)
 		if c.right {
 			b.WriteString(pad)
