@@ -1,0 +1,55 @@
+# Common uses: make run-all, make test-sub, make stop-all; make test; make help lists everything.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X quotes/src/service.version=$(VERSION)
+export REPLAY CHAOS SYMBOLS RATE
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
+
+.PHONY: build
+build: ## build all binaries into bin/
+	@mkdir -p bin && CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./src/cmd/... ./hack/run
+
+.PHONY: run-all
+run-all: build ## start all seven processes in the background (REPLAY=file, CHAOS=calm, SYMBOLS=A,B, RATE=n)
+	@bin/run up
+
+.PHONY: stop-all
+stop-all: ## end what run-all started
+	@mkdir -p bin && CGO_ENABLED=0 go build -trimpath -o bin/ ./hack/run && bin/run down
+
+.PHONY: run
+run: build ## run all seven before your eyes; Ctrl-C ends them
+	@bin/run fg
+
+.PHONY: test-sub
+test-sub: build ## watch live quotes of PETR4
+	@bin/quotectl sub PETR4
+
+.PHONY: test-aggregator
+test-aggregator: build ## get a report of PETR4
+	@bin/quotectl report PETR4
+
+.PHONY: test
+test: ## run the tests, with the race detector where a C compiler is at hand
+	@hack/test.sh
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME (default 10s)
+	@hack/fuzz.sh
+
+.PHONY: tools
+tools: ## build the pinned tools into bin/
+	@hack/tools.sh
+
+.PHONY: lint
+lint: tools ## lint all modules
+	@hack/lint.sh
+
+.PHONY: clean
+clean: ## remove what was built and all data of run-all
+	@rm -rf bin out
