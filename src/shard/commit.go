@@ -1,0 +1,192 @@
+package shard
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"quotes/src/quote"
+	"quotes/src/wire"
+)
+
+// Bounds of one commit: what waits beyond them goes into the next.
+const (
+	commitRows  = 8192
+	commitQueue = 64 // writes that wait; who comes then waits too
+)
+
+// errStopped says that the shard is ending.
+var errStopped = errors.New("shard is stopping")
+
+// write is one thing that wants to be on disk: a core's announcement, an APPEND of its session, or a page from a twin.
+type write struct {
+	core  *session          // who writes; nil is repair
+	hello []wire.HelloTopic // with announce: where each topic stands
+	rows  []row
+	lost  []wire.LostRange // each with its epoch
+
+	announce bool
+	result   chan result // buffered: the committer never waits
+}
+
+// result is what became of a write. Positions says for each topic of an APPEND through where all is on disk or lost.
+type result struct {
+	positions map[quote.Topic]quote.Point
+	err       error
+}
+
+// committer makes writes durable, one commit at a time. While one is being synced, the next gathers all that comes: from
+// one connection's pipeline or from many.
+type committer struct {
+	engine engine
+	state  *state
+	log    *slog.Logger
+	met    *metrics
+	queue  chan *write
+	done   chan struct{}
+	next   *write // taken from the queue and not yet in a commit
+}
+
+func newCommitter(e engine, s *state, log *slog.Logger, met *metrics) *committer {
+	return &committer{engine: e, state: s, log: log, met: met, queue: make(chan *write, commitQueue), done: make(chan struct{})}
+}
+
+// submit queues a write; its result comes by its channel. Writes are made in the order of submission.
+func (c *committer) submit(ctx context.Context, w *write) error {
+	w.result = make(chan result, 1)
+	select {
+	case c.queue <- w:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-c.done:
+		return errStopped
+	}
+}
+
+// do submits a write and waits for its result.
+func (c *committer) do(ctx context.Context, w *write) (result, error) {
+	if err := c.submit(ctx, w); err != nil {
+		return result{}, err
+	}
+	return c.wait(ctx, w)
+}
+
+func (c *committer) wait(ctx context.Context, w *write) (result, error) {
+	select {
+	case r := <-w.result:
+		return r, r.err
+	case <-ctx.Done():
+		return result{}, ctx.Err()
+	case <-c.done:
+		return result{}, errStopped
+	}
+}
+
+// run commits until ctx ends.
+func (c *committer) run(ctx context.Context) {
+	defer close(c.done)
+	for {
+		group := c.gather(ctx)
+		if len(group) == 0 {
+			return
+		}
+		if group[0].announce {
+			c.announce(group[0])
+		} else {
+			c.commit(group)
+		}
+	}
+}
+
+// gather waits for a write and takes with it what waits behind it. An announcement stands alone, so that what was
+// submitted before it is committed under the old fence and what comes after it under the new one.
+func (c *committer) gather(ctx context.Context) []*write {
+	w := c.next
+	c.next = nil
+	if w == nil {
+		select {
+		case w = <-c.queue:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	group := []*write{w}
+	for rows := len(w.rows); !w.announce && rows < commitRows; rows += len(w.rows) {
+		select {
+		case w = <-c.queue:
+		default:
+			return group
+		}
+		if w.announce {
+			c.next = w
+			return group
+		}
+		group = append(group, w)
+	}
+	return group
+}
+
+// announce stores a core's epoch and instance, synced, and makes it the one that counts.
+func (c *committer) announce(w *write) {
+	err := c.state.fenceNow().admit(w.core.epoch, w.core.instance, w.core.since)
+	if f := (fence{w.core.epoch, w.core.instance}); err == nil && f != c.state.fenceNow() {
+		err = c.engine.commit(func(set func(k, v []byte) error) error { return set(keyOfMeta(metaFence), f.value()) })
+	}
+	if err == nil {
+		if old := c.state.announced(w.core, w.hello); old != nil && old.addr != w.core.addr {
+			old.close(wire.Errorf(wire.StaleEpoch, "core has announced itself on another connection"))
+		}
+	}
+	w.result <- result{err: err}
+}
+
+// commit makes a group of appends and repairs durable, all at once, and then known.
+func (c *committer) commit(group []*write) {
+	d := newDraft(c)
+	defer d.close()
+	refused := make([]error, len(group))
+	began := time.Now()
+	err := c.engine.commit(func(set func(k, v []byte) error) error {
+		d.set = set
+		for i, w := range group {
+			if w.core != nil {
+				if refused[i] = c.state.admits(w.core); refused[i] != nil {
+					continue
+				}
+			}
+			if err := d.add(w); err != nil {
+				return err
+			}
+		}
+		return d.finish()
+	})
+	if err == nil {
+		c.met.commits.Inc()
+		c.met.seconds.Observe(time.Since(began).Seconds())
+		c.met.appended.Add(float64(d.appended))
+		c.met.repaired.Add(float64(d.repaired))
+		c.met.lost.Add(float64(d.lost))
+		if fenced := c.state.stored(d.change()); fenced != nil {
+			fenced.close(wire.Errorf(wire.StaleEpoch, "epoch %d is over: a twin has records of epoch %d", fenced.epoch, d.fence.epoch))
+		}
+	}
+	for i, w := range group {
+		switch {
+		case err != nil:
+			w.result <- result{err: err}
+		case refused[i] != nil:
+			w.result <- result{err: refused[i]}
+		default:
+			w.result <- result{positions: c.state.positions(w)}
+		}
+	}
+}
+
+// sameRecord reports whether the stored value has the row's payload.
+func sameRecord(r *row, value []byte) bool {
+	have, err := parseRow(r.topic, r.point, value)
+	return err == nil && bytes.Equal(have.payload, r.payload)
+}

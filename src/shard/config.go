@@ -1,0 +1,133 @@
+package shard
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/pflag"
+
+	"quotes/src/placement"
+)
+
+// Config says which shard this is. The zero value of a field is the default that its comment names.
+type Config struct {
+	Name   string // shard-N; shard-0. It decides which slots are ours
+	Listen string // data port; 127.0.0.1:9001+N
+	Data   string // folder; out/data/NAME
+	Shards string // all shards, NAME=HOST:PORT,…; the three of a laptop
+	Copies int    // owners of a slot; 2
+
+	CacheMB    int // memory for blocks read, in MiB; 32
+	MemtableMB int // memory for rows not yet in a table, in MiB, up to twice that; 16
+	RepairMB   int // most that is copied from one twin a second, in MiB; 64
+
+	// RepairEvery is how often a slot that is not in sync is looked at again; 500 ms.
+	RepairEvery time.Duration
+
+	Log     *slog.Logger          // slog.Default()
+	Metrics prometheus.Registerer // none
+	Version string
+
+	fs   vfs.FS                                                            // the disk; tests have others
+	dial func(ctx context.Context, network, addr string) (net.Conn, error) // net.Dialer's where nil
+}
+
+// Flags binds the fields that a user sets.
+func (c *Config) Flags(fs *pflag.FlagSet) {
+	fs.StringVar(&c.Name, "name", or(c.Name, "shard-0"), "which shard this is, shard-N")
+	fs.StringVar(&c.Listen, "listen", c.Listen, "data port, HOST:PORT (default 127.0.0.1:9001+N)")
+	fs.StringVar(&c.Data, "data", c.Data, "data folder (default out/data/NAME)")
+	fs.StringVar(&c.Shards, "shards", or(c.Shards, placement.Laptop), "all shards, NAME=HOST:PORT,…")
+	fs.IntVar(&c.Copies, "copies", or(c.Copies, 2), "shards that own each slot")
+	fs.IntVar(&c.CacheMB, "cache-mb", or(c.CacheMB, 32), "memory for blocks read, MiB")
+	fs.IntVar(&c.MemtableMB, "memtable-mb", or(c.MemtableMB, 16), "memory for rows not yet in a table, MiB, up to twice that")
+	fs.IntVar(&c.RepairMB, "repair-mb", or(c.RepairMB, 64), "most to copy from one twin a second, MiB")
+}
+
+// firstPort is the documented data port of shard-0; shard-N has N more.
+const firstPort = 9001
+
+// port returns the documented data port of a shard.
+func port(name string) (int, error) {
+	n, err := strconv.Atoi(strings.TrimPrefix(name, "shard-"))
+	if err != nil || n < 0 || n > 999 || name != "shard-"+strconv.Itoa(n) {
+		return 0, fmt.Errorf("--name %q: want shard-N, such as shard-0", name)
+	}
+	return firstPort + n, nil
+}
+
+// PortOf returns the documented data port of the shard that a command line names; name is what counts without --name.
+// It is for main, which must know the port before the flags are parsed. What is wrong there is refused later.
+func PortOf(args []string, name string) int {
+	fs := pflag.NewFlagSet("", pflag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	fs.ParseErrorsAllowlist.UnknownFlags = true
+	fs.Usage = func() {}
+	fs.StringVar(&name, "name", name, "")
+	_ = fs.Parse(args)
+	if p, err := port(or(name, "shard-0")); err == nil {
+		return p
+	}
+	return firstPort
+}
+
+// defaults fills what was left out.
+func (c *Config) defaults() error {
+	c.Name = or(c.Name, "shard-0")
+	n, err := port(c.Name)
+	if err != nil {
+		return err
+	}
+	c.Listen = or(c.Listen, net.JoinHostPort("127.0.0.1", strconv.Itoa(n)))
+	c.Data = or(c.Data, filepath.Join("out", "data", c.Name))
+	c.Shards = or(c.Shards, placement.Laptop)
+	c.Copies = or(c.Copies, 2)
+	c.CacheMB, c.MemtableMB, c.RepairMB = or(c.CacheMB, 32), or(c.MemtableMB, 16), or(c.RepairMB, 64)
+	c.RepairEvery = or(c.RepairEvery, 500*time.Millisecond)
+	if c.CacheMB < 1 || c.MemtableMB < 1 || c.MemtableMB > 1024 || c.RepairMB < 1 {
+		return fmt.Errorf("--cache-mb %d, --memtable-mb %d, --repair-mb %d: want 1 or more, and a memtable of at most 1024",
+			c.CacheMB, c.MemtableMB, c.RepairMB)
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if c.fs == nil {
+		c.fs = vfs.Default
+	}
+	return nil
+}
+
+// table computes who owns what, and our place in it.
+func (c *Config) table() (*placement.Table, int, error) {
+	shards, err := placement.ParseShards(c.Shards)
+	if err != nil {
+		return nil, 0, fmt.Errorf("--shards: %w", err)
+	}
+	table, err := placement.New(shards, c.Copies)
+	if err != nil {
+		return nil, 0, fmt.Errorf("--shards: %w", err)
+	}
+	self := table.Index(c.Name)
+	if self < 0 {
+		return nil, 0, fmt.Errorf("--name %s is not in --shards %s", c.Name, c.Shards)
+	}
+	return table, self, nil
+}
+
+// or returns value, or fallback where that is zero.
+func or[T comparable](value, fallback T) T {
+	var zero T
+	if value == zero {
+		return fallback
+	}
+	return value
+}

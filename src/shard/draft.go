@@ -1,0 +1,146 @@
+package shard
+
+import (
+	"fmt"
+
+	"quotes/src/quote"
+)
+
+// draft gathers what one commit will change: new rows go to the engine's batch at once, holdings are changed as copies.
+type draft struct {
+	c     *committer
+	set   func(k, v []byte) error
+	known view // what is stored already; opened when first wanted
+
+	holdings map[place]*holding
+	order    []place
+	fresh    []row
+	sent     map[quote.Topic]uint64
+	fence    fence
+
+	appended, repaired int
+	lost               uint64
+}
+
+// place is one topic in one epoch.
+type place struct {
+	topic quote.Topic
+	epoch uint64
+}
+
+func newDraft(c *committer) *draft {
+	return &draft{c: c, holdings: map[place]*holding{}, sent: map[quote.Topic]uint64{}, fence: c.state.fenceNow()}
+}
+
+func (d *draft) close() {
+	if d.known != nil {
+		_ = d.known.close()
+	}
+}
+
+// at returns the copy of a holding that this commit changes.
+func (d *draft) at(t quote.Topic, epoch uint64) *holding {
+	p := place{t, epoch}
+	h := d.holdings[p]
+	if h == nil {
+		h = d.c.state.holding(t, epoch).clone()
+		d.holdings[p] = h
+		d.order = append(d.order, p)
+	}
+	return h
+}
+
+// add takes one write into the commit. An error means that storage can't be read or written.
+func (d *draft) add(w *write) error {
+	for i := range w.rows {
+		r := &w.rows[i]
+		if w.core != nil {
+			d.sent[r.topic] = max(d.sent[r.topic], r.point.Seq)
+		}
+		h := d.at(r.topic, r.point.Epoch)
+		if h.held.Has(r.point.Seq) {
+			if err := d.compare(r); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := d.store(r); err != nil {
+			return err
+		}
+		h.hold(r.point.Seq)
+		if w.core != nil {
+			d.appended++
+		} else {
+			d.repaired++
+		}
+	}
+	for _, l := range w.lost {
+		h := d.at(l.Topic, l.Epoch)
+		for _, p := range h.lost.Missing(l.First, l.Last) {
+			d.lost += p.Len()
+		}
+		h.lose(l.First, l.Last)
+	}
+	return nil
+}
+
+// store sets a new record and its place in time.
+func (d *draft) store(r *row) error {
+	if err := d.set(keyOfRecord(r.topic, r.point), r.value()); err != nil {
+		return err
+	}
+	d.fresh = append(d.fresh, *r)
+	d.fence.epoch = max(d.fence.epoch, r.point.Epoch)
+	return d.set(keyOfTime(r.topic, r.timestamp, r.point), nil)
+}
+
+// compare looks at a record whose position is taken: the same again is nothing, another one is counted and logged, and
+// the first is kept.
+func (d *draft) compare(r *row) error {
+	have, err := d.stored(r)
+	if err != nil {
+		return err
+	}
+	if !sameRecord(r, have) {
+		d.c.met.conflicts.Inc()
+		d.c.log.Error("conflicting record refused", "topic", r.topic, "epoch", r.point.Epoch, "seq", r.point.Seq,
+			"have", fmt.Sprintf("%.200s", have), "got", fmt.Sprintf("%.200s", r.payload))
+	}
+	return nil
+}
+
+// stored returns the value at a row's position, of this commit or an earlier one.
+func (d *draft) stored(r *row) ([]byte, error) {
+	for i := len(d.fresh) - 1; i >= 0; i-- {
+		if f := &d.fresh[i]; f.point == r.point && f.topic == r.topic {
+			return f.value(), nil
+		}
+	}
+	if d.known == nil {
+		d.known = d.c.engine.view()
+	}
+	return d.known.get(keyOfRecord(r.topic, r.point))
+}
+
+// finish sets what the rows change: the spans of their topics and, where a twin's records are newer, the fence.
+func (d *draft) finish() error {
+	for _, p := range d.order {
+		if err := d.set(keyOfSpans(p.topic, p.epoch), d.holdings[p].value()); err != nil {
+			return err
+		}
+	}
+	if d.fence.epoch > d.c.state.fenceNow().epoch {
+		d.fence.instance = ""
+		return d.set(keyOfMeta(metaFence), d.fence.value())
+	}
+	return nil
+}
+
+// change tells the state what is on disk now.
+func (d *draft) change() change {
+	out := change{sent: d.sent, fence: d.fence}
+	for _, p := range d.order {
+		out.holdings = append(out.holdings, named{p.topic, d.holdings[p]})
+	}
+	return out
+}

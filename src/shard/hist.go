@@ -1,0 +1,160 @@
+package shard
+
+import (
+	"context"
+	"encoding/json"
+	"strconv"
+	"time"
+
+	"quotes/src/quote"
+	"quotes/src/wire"
+)
+
+// Sizes of an answer's frames: each stays well below the protocol's 1 MiB.
+const (
+	rangesBytes  = 256 << 10 // of ranges and losses in one frame; what is beyond goes into frames of its own, before
+	recordsBytes = 640 << 10 // of records, in the last frame
+)
+
+// lostHist is what a shard says beside wire.RespHist: which seqs will never be held, since core named them as lost.
+type lostHist struct {
+	wire.RespHist
+	Lost []wire.LostRange `json:"lost,omitempty"`
+}
+
+// history answers REQ_HIST: all frames but the last go through send.
+func (s *Shard) history(ctx context.Context, f wire.Frame, send func(wire.Frame) error) (wire.Frame, error) {
+	var req wire.ReqHist
+	if err := f.Decode(&req); err != nil {
+		return wire.Frame{}, err
+	}
+	q, err := s.state.parseQuery(req)
+	if err != nil {
+		return wire.Frame{}, err
+	}
+	// Ranges and in_sync first, records after: so the records hold all that the ranges promise.
+	inSync := s.state.inSyncs(q.slots, time.Now())
+	frames := s.ranges(q.topics)
+	last := frames[len(frames)-1]
+	for _, part := range frames[:len(frames)-1] {
+		if err := send(wire.Frame{Type: wire.TypeRespHist, More: true, Payload: part.end(nil, false, nil)}); err != nil {
+			return wire.Frame{}, err
+		}
+	}
+	var rows []row
+	var more bool
+	if q.limit > 0 {
+		v := s.engine.view()
+		rows, more, err = q.find(ctx, v, recordsBytes)
+		if closed := v.close(); err == nil {
+			err = closed
+		}
+		if err != nil {
+			return wire.Frame{}, err
+		}
+	}
+	s.met.queries.Inc()
+	s.met.served.Add(float64(len(rows)))
+	return wire.Frame{Type: wire.TypeRespHist, Payload: last.end(rows, more, inSync)}, nil
+}
+
+// inSyncs tells of each slot whether it is in sync, at one moment.
+func (s *state) inSyncs(slots []int, now time.Time) map[int]bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make(map[int]bool, len(slots))
+	for _, slot := range slots {
+		out[slot] = s.inSync(slot, now)
+	}
+	return out
+}
+
+// ranges tells what is held and lost of the topics, in one or more parts.
+func (s *Shard) ranges(topics []quote.Topic) []*part {
+	parts := []*part{{}}
+	room := func() *part {
+		last := parts[len(parts)-1]
+		if len(last.held)+len(last.lost) > rangesBytes {
+			last = &part{}
+			parts = append(parts, last)
+		}
+		return last
+	}
+	for _, t := range topics {
+		for _, h := range s.state.holdings(t) {
+			for _, p := range h.held.Spans() {
+				room().hold(t, quote.Range{Epoch: h.epoch, First: p.First, Last: p.Last})
+			}
+			for _, p := range h.gone() {
+				room().lose(wire.LostRange{Topic: t, Epoch: h.epoch, First: p.First, Last: p.Last})
+			}
+		}
+	}
+	return parts
+}
+
+// part is one frame's worth of ranges and losses, as JSON in the making.
+type part struct {
+	held, lost []byte
+	open       quote.Topic // whose list is not closed yet
+}
+
+func (p *part) hold(t quote.Topic, r quote.Range) {
+	switch {
+	case p.open == t:
+		p.held = append(p.held, ',')
+	case p.open != "":
+		p.held = append(p.held, `],`...)
+		fallthrough
+	default:
+		p.held = append(append(append(p.held, '"'), t...), `":[`...)
+		p.open = t
+	}
+	p.held = append(p.held, '{')
+	p.held = append(appendRange(p.held, r.Epoch, r.First, r.Last), '}')
+}
+
+func (p *part) lose(l wire.LostRange) {
+	if len(p.lost) > 0 {
+		p.lost = append(p.lost, ',')
+	}
+	p.lost = append(append(append(p.lost, `{"topic":"`...), l.Topic...), `",`...)
+	p.lost = append(appendRange(p.lost, l.Epoch, l.First, l.Last), '}')
+}
+
+func appendRange(b []byte, epoch, first, last uint64) []byte {
+	b = strconv.AppendUint(append(b, `"epoch":`...), epoch, 10)
+	b = strconv.AppendUint(append(b, `,"first":`...), first, 10)
+	return strconv.AppendUint(append(b, `,"last":`...), last, 10)
+}
+
+// end completes the payload. Payloads of records go out byte by byte as they came in.
+func (p *part) end(rows []row, more bool, inSync map[int]bool) json.RawMessage {
+	size := len(p.held) + len(p.lost) + 4096
+	for i := range rows {
+		size += len(rows[i].payload) + rowOverhead
+	}
+	b := append(make([]byte, 0, size), `{"records":[`...)
+	for i := range rows {
+		r := &rows[i]
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(append(append(b, `{"topic":"`...), r.topic...), `","epoch":`...)
+		b = strconv.AppendUint(b, r.point.Epoch, 10)
+		b = strconv.AppendUint(append(b, `,"seq":`...), r.point.Seq, 10)
+		b = append(append(append(b, `,"payload":`...), r.payload...), '}')
+	}
+	b = strconv.AppendBool(append(b, `],"more":`...), more)
+	if len(p.held) > 0 {
+		b = append(append(append(b, `,"ranges":{`...), p.held...), `]}`...)
+	}
+	if len(p.lost) > 0 {
+		b = append(append(append(b, `,"lost":[`...), p.lost...), ']')
+	}
+	if len(inSync) > 0 {
+		slots, _ := json.Marshal(inSync) // never fails: ints and bools
+		b = append(append(b, `,"in_sync":`...), slots...)
+	}
+	return append(b, '}')
+}

@@ -1,0 +1,60 @@
+package shard
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics is what a shard counts. docs/operations.md lists them.
+type metrics struct {
+	appended  prometheus.Counter
+	commits   prometheus.Counter
+	seconds   prometheus.Histogram
+	repaired  prometheus.Counter
+	lost      prometheus.Counter
+	conflicts prometheus.Counter
+	failures  *prometheus.CounterVec
+	queries   prometheus.Counter
+	served    prometheus.Counter
+}
+
+func counter(name, help string) prometheus.Counter {
+	return prometheus.NewCounter(prometheus.CounterOpts{Name: "quotes_shard_" + name, Help: help})
+}
+
+func newMetrics() *metrics {
+	return &metrics{
+		appended: counter("appended_records_total", "Records from core that are on disk, each counted once."),
+		commits:  counter("commits_total", "Synced commits: each makes one or more batches durable."),
+		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "quotes_shard_commit_seconds",
+			Help: "Time of one synced commit.", Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16)}),
+		repaired:  counter("repaired_records_total", "Records that were copied from a twin."),
+		lost:      counter("lost_records_total", "Seqs that core named as lost."),
+		conflicts: counter("conflicts_total", "Records refused because another one has their position."),
+		failures: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "quotes_shard_repair_failures_total",
+			Help: "Rounds of repair that failed, by twin."}, []string{"peer"}),
+		queries: counter("history_requests_total", "REQ_HIST requests answered."),
+		served:  counter("history_records_total", "Records in those answers."),
+	}
+}
+
+// register adds the metrics, and gauges over the shard's state, to a registerer.
+func (m *metrics) register(r prometheus.Registerer, s *Shard) error {
+	gauge := func(name, help string, value func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "quotes_shard_" + name, Help: help}, value)
+	}
+	for _, c := range []prometheus.Collector{
+		m.appended, m.commits, m.seconds, m.repaired, m.lost, m.conflicts, m.failures, m.queries, m.served,
+		gauge("slots", "Slots that this shard owns.", func() float64 { return float64(len(s.state.slots(time.Now()))) }),
+		gauge("slots_in_sync", "Of these, those whose copy is complete.", func() float64 { n, _ := s.synced(); return float64(n) }),
+		gauge("disk_bytes", "Bytes of the data folder.", func() float64 { return float64(s.engine.bytes()) }),
+		gauge("topics", "Topics that it holds records of.", func() float64 { return float64(len(s.state.all())) }),
+		gauge("epoch", "Newest core epoch it knows.", func() float64 { return float64(s.state.fenceNow().epoch) }),
+	} {
+		if err := r.Register(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,84 @@
+package shard
+
+import (
+	"errors"
+	"fmt"
+)
+
+// The keys of meta.
+const (
+	metaFormat = "format" // the version of our own keys and values
+	metaName   = "name"   // whose folder it is
+	metaFence  = "fence"  // the newest core
+)
+
+// ourFormat is the version of keys.go and row.go.
+const ourFormat = "1"
+
+// errForeign says that a data folder is not this shard's.
+var errForeign = errors.New("not this shard's data folder")
+
+// load checks whose data the engine has, marks it ours where it is empty, and reads what is known into the state.
+func load(e engine, name string, s *state) error {
+	v := e.view()
+	defer func() { _ = v.close() }()
+	fresh, err := identify(v, name)
+	if err != nil {
+		return err
+	}
+	if fresh {
+		err = e.commit(func(set func(k, v []byte) error) error {
+			return errors.Join(set(keyOfMeta(metaFormat), []byte(ourFormat)), set(keyOfMeta(metaName), []byte(name)))
+		})
+		if err != nil {
+			return err
+		}
+	}
+	f, err := v.get(keyOfMeta(metaFence))
+	if err == nil && f != nil {
+		s.fence, err = parseFence(f)
+	}
+	if err != nil {
+		return fmt.Errorf("read the fence: %w", err)
+	}
+	return loadHoldings(v, s)
+}
+
+// identify reports whether the folder is empty; one of another shard or of a newer build is an error.
+func identify(v view, name string) (fresh bool, err error) {
+	format, err := v.get(keyOfMeta(metaFormat))
+	if err != nil {
+		return false, err
+	}
+	owner, err := v.get(keyOfMeta(metaName))
+	switch {
+	case err != nil:
+		return false, err
+	case format == nil && owner == nil:
+		return true, nil
+	case string(format) != ourFormat:
+		return false, fmt.Errorf("%w: it has format %q, this build reads %s", errForeign, format, ourFormat)
+	case string(owner) != name:
+		return false, fmt.Errorf("%w: it belongs to %s", errForeign, owner)
+	}
+	return false, nil
+}
+
+// loadHoldings reads what is held of each topic.
+func loadHoldings(v view, s *state) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	lo, hi := allOf(spansKey)
+	return walk(v, lo, hi, false, func(key, value []byte) (bool, error) {
+		t, epoch, err := parseSpansKey(key)
+		if err != nil {
+			return false, fmt.Errorf("spans %q: %w", key, err)
+		}
+		h, err := parseHolding(epoch, value)
+		if err != nil {
+			return false, fmt.Errorf("spans of %s in epoch %d: %w", t, epoch, err)
+		}
+		s.topic(t).put(h)
+		return true, nil
+	})
+}

@@ -1,0 +1,117 @@
+package shard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"syscall"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// ErrInUse says that another process has the data folder open.
+var ErrInUse = errors.New("in use by another process")
+
+// format is the version of pebble's files that we write. Raising it is one way: older builds can't read them then.
+const format = pebble.FormatValueSeparation
+
+// pebbleEngine is the engine of a shard: pebble, an LSM tree with a write-ahead log.
+type pebbleEngine struct {
+	db   *pebble.DB
+	lock *pebble.Lock
+}
+
+// openPebble opens or makes the data folder. Sizes are in bytes.
+func openPebble(fs vfs.FS, dir string, cache, memtable int, log *slog.Logger) (*pebbleEngine, error) {
+	if err := fs.MkdirAll(dir, 0o750); err != nil {
+		return nil, err
+	}
+	lock, err := pebble.LockDirectory(dir, fs)
+	if err != nil {
+		return nil, lockError(err)
+	}
+	blocks := pebble.NewCache(int64(cache))
+	defer blocks.Unref() // the DB holds it from here
+	opts := &pebble.Options{
+		FS: fs, Lock: lock, Cache: blocks, MemTableSize: uint64(memtable), FormatMajorVersion: format,
+		Logger: pebbleLog{log.With("part", "pebble")},
+	}
+	opts.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionGood })
+	db, err := pebble.Open(dir, opts)
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return &pebbleEngine{db, lock}, nil
+}
+
+// lockError tells a folder in use from one that can't be written. Pebble says the former in its own words where it is
+// this very process that has it open.
+func lockError(err error) error {
+	var path *os.PathError
+	if errors.As(err, &path) {
+		return err
+	}
+	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) || err.Error() == "lock held by current process" {
+		return ErrInUse
+	}
+	return fmt.Errorf("lock: %w", err)
+}
+
+func (e *pebbleEngine) commit(fill func(set func(key, value []byte) error) error) error {
+	b := e.db.NewBatch()
+	err := fill(func(key, value []byte) error { return b.Set(key, value, nil) })
+	if err == nil {
+		err = b.Commit(pebble.Sync)
+	}
+	return errors.Join(err, b.Close())
+}
+
+func (e *pebbleEngine) view() view { return pebbleView{e.db.NewSnapshot()} }
+
+func (e *pebbleEngine) bytes() uint64 { return e.db.Metrics().DiskSpaceUsage() }
+
+func (e *pebbleEngine) close() error { return errors.Join(e.db.Close(), e.lock.Close()) }
+
+type pebbleView struct{ *pebble.Snapshot }
+
+func (v pebbleView) get(key []byte) ([]byte, error) {
+	value, closer, err := v.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	out := append(make([]byte, 0, len(value)), value...)
+	return out, closer.Close()
+}
+
+func (v pebbleView) scan(lo, hi []byte) (cursor, error) {
+	return v.NewIter(&pebble.IterOptions{LowerBound: lo, UpperBound: hi})
+}
+
+func (v pebbleView) close() error { return v.Close() }
+
+// pebbleLog sends pebble's chatter to slog: what it does all day is for debugging only.
+type pebbleLog struct{ log *slog.Logger }
+
+// Infof logs at debug level.
+func (l pebbleLog) Infof(format string, args ...any) {
+	if l.log.Enabled(context.Background(), slog.LevelDebug) {
+		l.log.Debug("storage", "event", fmt.Sprintf(format, args...))
+	}
+}
+
+// Errorf logs an error that pebble goes on from.
+func (l pebbleLog) Errorf(format string, args ...any) {
+	l.log.Error("storage", "err", fmt.Sprintf(format, args...))
+}
+
+// Fatalf ends the process: pebble calls it where it can't tell any more what is on disk, so nothing may be acknowledged.
+func (l pebbleLog) Fatalf(format string, args ...any) {
+	l.log.Error("storage failed", "err", fmt.Sprintf(format, args...))
+	panic("storage failed: " + fmt.Sprintf(format, args...))
+}

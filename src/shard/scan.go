@@ -1,0 +1,178 @@
+package shard
+
+import (
+	"cmp"
+	"container/heap"
+	"context"
+	"slices"
+
+	"quotes/src/quote"
+)
+
+// find returns the records that a query asks for, in its order, and whether there are more. What is found is bounded by
+// the query's limit and by the bytes of the payloads.
+func (q *query) find(ctx context.Context, v view, maxBytes int) ([]row, bool, error) {
+	if q.byPosition() {
+		return q.findByPosition(ctx, v, maxBytes)
+	}
+	return q.findByTime(ctx, v, maxBytes)
+}
+
+// page gathers rows up to its bounds.
+type page struct {
+	rows  []row
+	limit int
+	room  int // bytes left
+	more  bool
+}
+
+// rowOverhead is about what a row costs in a frame beside its payload.
+const rowOverhead = 128
+
+// add takes a row, whose payload it may keep, unless the page is full; then there is more.
+func (p *page) add(r row) bool {
+	size := len(r.payload) + rowOverhead
+	if len(p.rows) > 0 && (len(p.rows) >= p.limit || size > p.room) {
+		p.more = true
+		return false
+	}
+	p.room -= size
+	p.rows = append(p.rows, r)
+	return true
+}
+
+// findByPosition goes through the topics one by one, each by epoch and seq. From and to hold as well.
+func (q *query) findByPosition(ctx context.Context, v view, maxBytes int) ([]row, bool, error) {
+	p := page{limit: q.limit, room: maxBytes}
+	topics := q.topics
+	if q.desc {
+		topics = slices.Clone(topics)
+		slices.Reverse(topics)
+	}
+	for _, t := range topics {
+		before, bounded := q.before[t]
+		if bounded && before.IsZero() {
+			continue // nothing is before the first
+		}
+		lo, hi := recordRange(t, q.after[t], before)
+		err := walk(v, lo, hi, q.desc, func(key, value []byte) (bool, error) {
+			r, err := parseRow(t, pointOf(key), value)
+			if err != nil || !q.covers(r.timestamp) {
+				return err == nil && ctx.Err() == nil, err
+			}
+			r.payload = slices.Clone(r.payload)
+			return p.add(r) && ctx.Err() == nil, nil
+		})
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil || p.more {
+			return p.rows, p.more, err
+		}
+	}
+	return p.rows, p.more, nil
+}
+
+// covers reports whether a timestamp is in the query's range of time.
+func (q *query) covers(at quote.Time) bool {
+	return (q.from.IsZero() || at >= q.from) && (q.to.IsZero() || at < q.to)
+}
+
+// findByTime looks the first positions up in the time index and then fetches their records.
+func (q *query) findByTime(ctx context.Context, v view, maxBytes int) ([]row, bool, error) {
+	best := earliest{desc: q.desc}
+	for _, t := range q.topics {
+		lo, hi := timeRange(t, q.from, q.to)
+		err := walk(v, lo, hi, q.desc, func(key, _ []byte) (bool, error) {
+			return best.offer(moment{t, timeOf(key), pointOf(key)}, q.limit+1) && ctx.Err() == nil, nil
+		})
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return nil, false, err
+		}
+	}
+	p := page{limit: q.limit, room: maxBytes}
+	for _, m := range best.sorted() {
+		value, err := v.get(keyOfRecord(m.topic, m.point))
+		if err != nil {
+			return nil, false, err
+		}
+		r, err := parseRow(m.topic, m.point, value)
+		if err != nil {
+			return nil, false, err
+		}
+		if !p.add(r) || ctx.Err() != nil {
+			break
+		}
+	}
+	return p.rows, p.more, ctx.Err()
+}
+
+// moment is an entry of the time index.
+type moment struct {
+	topic quote.Topic
+	at    quote.Time
+	point quote.Point
+}
+
+// compare orders moments by timestamp, then by position.
+func (m moment) compare(n moment) int {
+	return cmp.Or(cmp.Compare(m.at, n.at), cmp.Compare(m.topic, n.topic), m.point.Compare(n.point))
+}
+
+// earliest keeps the first moments of all that are offered, the last ones if desc: a heap with the worst on top, so
+// that any number of topics needs memory for one page only.
+type earliest struct {
+	desc bool
+	kept []moment
+}
+
+// offer takes a moment unless most better ones are kept. It returns false where it was refused: then all that come later
+// in the same topic would be too.
+func (e *earliest) offer(m moment, most int) bool {
+	if len(e.kept) < most {
+		heap.Push(e, m)
+		return true
+	}
+	if e.order(m, e.kept[0]) >= 0 {
+		return false
+	}
+	e.kept[0] = m
+	heap.Fix(e, 0)
+	return true
+}
+
+func (e *earliest) order(m, n moment) int {
+	if e.desc {
+		return n.compare(m)
+	}
+	return m.compare(n)
+}
+
+// sorted returns what is kept, in order.
+func (e *earliest) sorted() []moment {
+	slices.SortFunc(e.kept, e.order)
+	return e.kept
+}
+
+// Len, Less, Swap, Push and Pop are container/heap's.
+func (e *earliest) Len() int { return len(e.kept) }
+
+// Less puts the worst first.
+func (e *earliest) Less(i, j int) bool { return e.order(e.kept[i], e.kept[j]) > 0 }
+
+// Swap swaps two moments.
+func (e *earliest) Swap(i, j int) { e.kept[i], e.kept[j] = e.kept[j], e.kept[i] }
+
+// Push adds a moment.
+func (e *earliest) Push(m any) { e.kept = append(e.kept, m.(moment)) }
+
+// Pop removes the last moment.
+func (e *earliest) Pop() any {
+	last := len(e.kept) - 1
+	m := e.kept[last]
+	e.kept = e.kept[:last]
+	return m
+}

@@ -1,0 +1,135 @@
+package shard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"quotes/src/placement"
+	"quotes/src/wire"
+)
+
+// Shard keeps the history of the slots it owns.
+type Shard struct {
+	cfg       Config
+	log       *slog.Logger
+	met       *metrics
+	table     *placement.Table
+	state     *state
+	engine    engine
+	committer *committer
+	menders   []*mender
+	server    *wire.Server
+	ln        net.Listener
+	since     time.Time
+	serving   atomic.Bool
+}
+
+// errNotServing says that Run has not begun, or has ended.
+var errNotServing = errors.New("not serving")
+
+// New opens the data folder and listens. The error says what is wrong and where, on one line; it leaves nothing open.
+func New(cfg Config) (*Shard, error) {
+	if err := cfg.defaults(); err != nil {
+		return nil, err
+	}
+	table, self, err := cfg.table()
+	if err != nil {
+		return nil, err
+	}
+	s := &Shard{cfg: cfg, log: cfg.Log, met: newMetrics(), table: table, state: newState(self, table), since: time.Now()}
+	if s.server, err = wire.NewServer(wire.ServerConfig{OnFrame: s.onFrame, OnClose: s.onClose, Log: cfg.Log}); err != nil {
+		return nil, err
+	}
+	if err := s.open(); err != nil {
+		return nil, fmt.Errorf("data folder %s: %w", cfg.Data, oneLine(err))
+	}
+	if s.ln, err = listen(cfg); err != nil {
+		return nil, errors.Join(err, s.engine.close())
+	}
+	if cfg.Metrics != nil {
+		if err := s.met.register(cfg.Metrics, s); err != nil {
+			return nil, errors.Join(err, s.ln.Close(), s.engine.close())
+		}
+	}
+	s.committer = newCommitter(s.engine, s.state, s.log, s.met)
+	for twin := range s.state.kicks {
+		s.menders = append(s.menders, newMender(s, twin))
+	}
+	return s, nil
+}
+
+// open opens the engine and reads what it has.
+func (s *Shard) open() error {
+	e, err := openPebble(s.cfg.fs, s.cfg.Data, s.cfg.CacheMB<<20, s.cfg.MemtableMB<<20, s.log)
+	if err != nil {
+		return err
+	}
+	if err := load(e, s.cfg.Name, s.state); err != nil {
+		return errors.Join(err, e.close())
+	}
+	s.engine = e
+	return nil
+}
+
+// listen opens the data port.
+func listen(cfg Config) (net.Listener, error) {
+	ln, err := net.Listen("tcp", cfg.Listen)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("listen on %s: address already in use (is another %s running?)", cfg.Listen, cfg.Name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", cfg.Listen, err)
+	}
+	return ln, nil
+}
+
+// oneLine keeps an error on one line, whatever storage has to say.
+func oneLine(err error) error {
+	if text := err.Error(); strings.Contains(text, "\n") {
+		return errors.New(strings.ReplaceAll(text, "\n", ": "))
+	}
+	return err
+}
+
+// Addr returns the data port's address.
+func (s *Shard) Addr() string { return s.ln.Addr().String() }
+
+// Ready returns nil while the shard can answer reads. It says nothing about twins or core: those are in_sync's.
+func (s *Shard) Ready() error {
+	if !s.serving.Load() {
+		return errNotServing
+	}
+	return nil
+}
+
+// Run serves until ctx ends, drains and closes all; it returns nil after a clean stop.
+func (s *Shard) Run(ctx context.Context) error {
+	s.log.Info("listening", "addr", s.Addr(), "shard", s.cfg.Name, "data", s.cfg.Data, "topics", len(s.state.all()), "epoch", s.state.fenceNow().epoch)
+	var wg, writing sync.WaitGroup
+	helpers, stopHelpers := context.WithCancel(ctx)
+	committing, stopCommitting := context.WithCancel(context.WithoutCancel(ctx))
+	writing.Go(func() { s.committer.run(committing) })
+	for _, m := range s.menders {
+		wg.Go(func() { m.run(helpers) })
+	}
+	wg.Go(func() { s.watch(helpers) })
+	s.serving.Store(true)
+	err := s.server.Serve(ctx, s.ln)
+	s.serving.Store(false)
+	stopHelpers()
+	wg.Wait()
+	stopCommitting() // nobody submits any more
+	writing.Wait()
+	if err = errors.Join(err, s.engine.close()); err == nil {
+		s.log.Info("drained")
+	}
+	return err
+}

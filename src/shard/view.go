@@ -1,0 +1,107 @@
+package shard
+
+import (
+	"slices"
+	"time"
+
+	"quotes/src/placement"
+	"quotes/src/quote"
+	"quotes/src/wire"
+)
+
+// What others ask the state. Each answer is of one moment.
+
+func (s *state) fenceNow() fence {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fence
+}
+
+// holding returns what is held of a topic in an epoch; the answer must not be changed.
+func (s *state) holding(t quote.Topic, epoch uint64) *holding {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.topics[t].at(epoch)
+}
+
+// positions tells, for each topic of an append, through where all of that epoch is on disk or lost.
+func (s *state) positions(w *write) map[quote.Topic]quote.Point {
+	if w.core == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := map[quote.Topic]quote.Point{}
+	add := func(t quote.Topic) {
+		if _, found := out[t]; !found {
+			out[t] = quote.Point{Epoch: w.core.epoch, Seq: s.topics[t].at(w.core.epoch).done.Through()}
+		}
+	}
+	for i := range w.rows {
+		add(w.rows[i].topic)
+	}
+	for _, l := range w.lost {
+		add(l.Topic)
+	}
+	return out
+}
+
+// all returns every topic, sorted; the answer must not be changed.
+func (s *state) all() []quote.Topic {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.names == nil {
+		s.names = make([]quote.Topic, 0, len(s.topics))
+		for t := range s.topics {
+			s.names = append(s.names, t)
+		}
+		slices.Sort(s.names)
+	}
+	return s.names
+}
+
+// holdings returns all that is held of a topic, by epoch; the answer must not be changed.
+func (s *state) holdings(t quote.Topic) []*holding {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if found := s.topics[t]; found != nil {
+		return found.holdings
+	}
+	return nil
+}
+
+// newest returns the position of a topic's newest record, if there is one.
+func (s *state) newest(t quote.Topic) (quote.Point, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if found := s.topics[t]; found != nil {
+		return found.newest()
+	}
+	return quote.Point{}, false
+}
+
+// slots tells of each of our slots whether it is in sync.
+func (s *state) slots(now time.Time) []wire.SlotStatus {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []wire.SlotStatus
+	for slot := range placement.Slots {
+		if s.table.Owns(s.self, slot) {
+			out = append(out, wire.SlotStatus{Slot: slot, InSync: s.inSync(slot, now)})
+		}
+	}
+	return out
+}
+
+// coreNow returns core's address, and whether it is there: "up", "silent" or "down".
+func (s *state) coreNow(now time.Time) (addr, state string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.core == nil:
+		return "", "down"
+	case !s.alive(now):
+		return s.core.addr, "silent"
+	}
+	return s.core.addr, "up"
+}
