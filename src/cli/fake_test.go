@@ -116,7 +116,6 @@ type session struct {
 	cfg      Config
 	env      map[string]string
 	out, err syncBuffer
-	app      *app
 }
 
 // newSession returns a quotectl that speaks to the given servers; nil is a port where nobody listens.

@@ -37,8 +37,10 @@ type follower struct {
 }
 
 func newFollower(a *app, patterns []quote.Pattern, req wire.Subscribe, count uint64) *follower {
-	return &follower{app: a, patterns: patterns, req: req, count: count, show: a.frameRows(), lock: make(chan struct{}, 1),
-		tracker: newTracker(), source: wire.SourceLive}
+	return &follower{
+		app: a, patterns: patterns, req: req, count: count, show: a.frameRows(), lock: make(chan struct{}, 1),
+		tracker: newTracker(), source: wire.SourceLive,
+	}
 }
 
 // run follows until ctx ends, the count is reached or it makes no sense to go on.

@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -58,9 +59,7 @@ func TestColourOnlyWhereItIsWelcome(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newSession(t, nil, answers(t, map[string][]string{wire.TypeReqQuote: {petr4}}))
 			s.cfg.Terminal = tt.terminal
-			for k, v := range tt.env {
-				s.env[k] = v
-			}
+			maps.Copy(s.env, tt.env)
 			require.Equal(t, ExitOK, s.run(t, tt.line))
 			require.Equal(t, tt.want, bytes.ContainsRune([]byte(s.out.String()), '\x1b'))
 			if tt.want {

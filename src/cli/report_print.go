@@ -63,15 +63,16 @@ func missing(slots []wire.Missing) string {
 	if len(slots) == 0 {
 		return ""
 	}
-	var names []string
+	var b strings.Builder
+	sep := ", missing: "
 	for _, m := range slots {
-		name := fmt.Sprintf("slot %d", m.Slot)
+		fmt.Fprintf(&b, "%sslot %d", sep, m.Slot)
 		for _, s := range m.Symbols {
-			name += " " + clean(string(s))
+			fmt.Fprintf(&b, " %s", clean(string(s)))
 		}
-		names = append(names, name)
+		sep = ", "
 	}
-	return ", missing: " + strings.Join(names, ", ")
+	return b.String()
 }
 
 func (a *app) sourceTable(sources []wire.Source) error {

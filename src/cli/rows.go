@@ -52,8 +52,10 @@ func (a *app) tick(topic quote.Topic, f wire.Frame) ([]cell, error) {
 	case quote.Quotes:
 		var q quote.Quote
 		err := f.Decode(&q)
-		return []cell{when(q.Timestamp), text(topic.Symbol()), text(q.Price.String()), text(q.Bid.String()), text(q.BidSize.String()),
-			text(q.Ask.String()), text(q.AskSize.String()), qualityCell(q.Quality)}, err
+		return []cell{
+			when(q.Timestamp), text(topic.Symbol()), text(q.Price.String()), text(q.Bid.String()), text(q.BidSize.String()),
+			text(q.Ask.String()), text(q.AskSize.String()), qualityCell(q.Quality),
+		}, err
 	case quote.Trades:
 		var r quote.Trade
 		err := f.Decode(&r)

@@ -217,8 +217,10 @@ func TestSubGoesOnAfterTheBrokerRestarted(t *testing.T) {
 	go func() { code <- Run(t.Context(), s.cfg, []string{"sub", "PETR4", "--count", "2", "-o", "ndjson"}) }()
 	require.Eventually(t, func() bool { return s.out.String() != "" }, 10*time.Second, time.Millisecond)
 	first.stop()
-	lost := wire.Make(wire.TypeLost, wire.Lost{Topic: "quotes.PETR4", After: quote.Point{Epoch: epoch, Seq: 41},
-		Before: quote.Point{Epoch: epoch, Seq: 50}, Count: new(uint64(8))})
+	lost := wire.Make(wire.TypeLost, wire.Lost{
+		Topic: "quotes.PETR4", After: quote.Point{Epoch: epoch, Seq: 41},
+		Before: quote.Point{Epoch: epoch, Seq: 50}, Count: new(uint64(8)),
+	})
 	feed(t, first.addr, 1, func(_ int, c *wire.Conn) { send(c, lost, tick(50)) })
 	require.Equal(t, ExitOK, <-code)
 	require.Contains(t, s.err.String(), "the broker is leaving")
