@@ -61,7 +61,7 @@ func New(cfg Config) (*Replay, error) {
 	defer f.Close()
 	head := make([]byte, 512)
 	n, err := io.ReadFull(f, head)
-	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("read the capture %s: %w", cfg.File, err)
 	}
 	first, _, _ := strings.Cut(string(head[:n]), "\n")
@@ -148,7 +148,9 @@ func (p *player) line(ctx context.Context, line []byte) error {
 	due := p.began.Add(time.Duration(float64(at-p.zero) * float64(time.Microsecond) / p.cfg.Speed))
 	if d := time.Until(due); d > time.Millisecond { // finer waits cost more than they give
 		p.flush()
-		wait(ctx, d)
+		if wait(ctx, d); ctx.Err() != nil {
+			return nil
+		}
 	}
 	records, err := p.dec.Apply(at, frame)
 	p.burst = append(p.burst, records...)
