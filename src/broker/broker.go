@@ -1,0 +1,178 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"quotes/src/quote"
+	"quotes/src/wire"
+)
+
+// Broker is the process.
+type Broker struct {
+	cfg     Config
+	ln      net.Listener
+	met     *metrics
+	since   time.Time
+	writers sync.WaitGroup
+
+	// mu guards everything below, the topics and the sessions. Nobody writes to a connection while holding it.
+	mu        sync.Mutex
+	topics    map[quote.Topic]*topic
+	retention int // bytes a topic may keep now: less than configured where there are many
+	sessions  map[*session]struct{}
+	pub       publisher
+}
+
+// New checks the configuration and listens. Run must follow.
+func New(cfg Config) (*Broker, error) {
+	cfg.defaults()
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	ln, err := net.Listen("tcp", cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("%w (is another broker running?)", err)
+	}
+	b := &Broker{cfg: cfg, ln: ln, since: time.Now(), topics: map[quote.Topic]*topic{}, retention: cfg.Retention, sessions: map[*session]struct{}{}}
+	b.pub.source, b.pub.since = wire.SourceRecovering, b.since
+	b.met = newMetrics(cfg.Metrics, b)
+	return b, nil
+}
+
+// Addr returns the data port's address.
+func (b *Broker) Addr() string { return b.ln.Addr().String() }
+
+// Ready says that the broker can answer: from its start on, though its snapshots follow core's first HELLO.
+func (b *Broker) Ready() error { return nil }
+
+// Run serves until ctx ends, then says goodbye to all.
+func (b *Broker) Run(ctx context.Context) error {
+	b.cfg.Log.Info("listening", "addr", b.Addr())
+	srv, err := wire.NewServer(wire.ServerConfig{OnFrame: b.onFrame, OnClose: b.onClose, WriteTimeout: b.cfg.WriteTimeout, Log: b.cfg.Log})
+	if err != nil {
+		return errors.Join(err, b.ln.Close())
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return srv.Serve(ctx, b.ln) })
+	g.Go(func() error { return b.watch(ctx) })
+	err = g.Wait()
+	b.writers.Wait()
+	return err
+}
+
+// watch notices core's silence.
+func (b *Broker) watch(ctx context.Context) error {
+	tick := time.NewTicker(b.cfg.Silence / 30)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-tick.C:
+			b.mu.Lock()
+			if b.pub.conn != nil && now.Sub(b.pub.heard) > b.cfg.Silence {
+				b.lose(now)
+			}
+			b.mu.Unlock()
+		}
+	}
+}
+
+func (b *Broker) onFrame(c *wire.Conn, f wire.Frame) {
+	switch f.Type {
+	case wire.TypePublish:
+		if err := b.publish(c, &f); err != nil {
+			_ = c.Fail(f, err)
+			if wire.CodeOf(err) == wire.StaleEpoch {
+				c.Close(err)
+			}
+		}
+	case wire.TypeHeartbeat:
+		b.mu.Lock()
+		if b.pub.conn == c {
+			b.hear(time.Now())
+		}
+		b.mu.Unlock()
+	case wire.TypeSubscribe:
+		b.subscribe(c, f)
+	case wire.TypeUnsubscribe:
+		b.unsubscribe(c, f)
+	case wire.TypeHello:
+		b.hello(c, f)
+	case wire.TypeReqStatus:
+		_ = c.Reply(f, wire.Make(wire.TypeRespStatus, b.status()))
+	case wire.TypeReqQuote, wire.TypeReqHist, wire.TypeReqReport:
+		_ = c.Fail(f, wire.Errorf(wire.BadRequest, "the broker distributes; %s is answered by the aggregator", f.Type))
+	default:
+		_ = c.Fail(f, wire.Errorf(wire.BadRequest, "the broker knows no %.40q: it takes SUBSCRIBE, UNSUBSCRIBE and REQ_STATUS", f.Type))
+	}
+}
+
+func (b *Broker) onClose(c *wire.Conn, reason error) {
+	b.leave(c)
+	if s, ok := c.Value().(*session); ok {
+		cause := context.Cause(c.Context())
+		if errors.Is(cause, os.ErrDeadlineExceeded) {
+			b.met.cutoff.WithLabelValues("not_reading").Inc()
+			b.cfg.Log.Warn("subscriber cut off", "addr", c.RemoteAddr(), "reason", "not reading", "after", b.cfg.WriteTimeout)
+		}
+		_ = s
+	}
+}
+
+// topic returns the topic, making it and giving it to those who cover it. The lock is held.
+func (b *Broker) topic(name quote.Topic) (*topic, error) {
+	if t := b.topics[name]; t != nil {
+		return t, nil
+	}
+	if len(b.topics) >= b.cfg.MaxTopics {
+		return nil, wire.Errorf(wire.TooLarge, "the broker has %d topics already (--max-topics)", b.cfg.MaxTopics)
+	}
+	t := &topic{name: name, next: 1, readers: map[*session]*cursor{}}
+	b.topics[name] = t
+	b.retention = min(b.cfg.Retention, max(b.cfg.Total/len(b.topics), b.cfg.MaxFrame))
+	if b.pub.source != wire.SourceRecovering {
+		for s := range b.sessions {
+			b.attach(s, t)
+		}
+	}
+	return t, nil
+}
+
+// wake tells a topic's readers that there is something new. The lock is held.
+func (b *Broker) wake(t *topic) {
+	for s, c := range t.readers {
+		s.mark(c)
+	}
+}
+
+// status describes the broker.
+func (b *Broker) status() wire.Status {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	core := wire.Peer{Name: "core", State: "down"}
+	if b.pub.conn != nil {
+		core.Addr, core.State = b.pub.conn.RemoteAddr(), "up"
+	}
+	st := wire.Status{Process: "broker", Version: b.cfg.Version, Since: quote.TimeOf(b.since), Epoch: b.pub.epoch,
+		Peers: []wire.Peer{core}, Topics: make(map[quote.Topic]wire.TopicInfo, len(b.topics))}
+	for name, t := range b.topics {
+		st.Topics[name] = t.info()
+	}
+	for s := range b.sessions {
+		row := wire.SubscriberStatus{Addr: s.conn.RemoteAddr(), Topics: len(s.cursors), Skipped: s.skipped}
+		for t, c := range s.cursors {
+			row.Lag += t.lag(c.next)
+		}
+		st.Subscribers = append(st.Subscribers, row)
+	}
+	return st
+}

@@ -1,0 +1,81 @@
+package broker
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/pflag"
+)
+
+// Config bounds the broker. The zero value of a field is the default that its comment names.
+type Config struct {
+	Listen    string // data port; 127.0.0.1:8081
+	Retention int    // bytes of log a topic; 1 MiB
+	Total     int    // bytes of log over all topics; 256 MiB
+	MaxLag    int    // bytes that an all reader may lag a topic; half of Retention
+	MaxFrame  int    // bytes of a published frame; 64 KiB
+	MaxTopics int    // topics in all; 100,000
+	MaxSubs   int    // subscriptions a connection; 10,000
+	// WriteTimeout is how long a subscriber may not read before it is cut off; 5 s.
+	WriteTimeout time.Duration
+	// Silence is how long core may say nothing before it counts as lost; 3 s.
+	Silence time.Duration
+
+	Log     *slog.Logger          // slog.Default()
+	Metrics prometheus.Registerer // none
+	Version string
+}
+
+// Flags binds the fields that a user sets.
+func (c *Config) Flags(fs *pflag.FlagSet) {
+	c.defaults()
+	fs.StringVar(&c.Listen, "listen", c.Listen, "data port, HOST:PORT")
+	fs.IntVar(&c.Retention, "retention", c.Retention, "bytes of log kept for each topic")
+	fs.IntVar(&c.Total, "total", c.Total, "bytes of log kept over all topics")
+	fs.IntVar(&c.MaxLag, "max-lag", 0, "bytes that a reader of everything may lag on a topic; 0: half of retention")
+	fs.IntVar(&c.MaxFrame, "max-frame", c.MaxFrame, "bytes of a published frame")
+	fs.IntVar(&c.MaxTopics, "max-topics", c.MaxTopics, "topics in all")
+	fs.IntVar(&c.MaxSubs, "max-subscriptions", c.MaxSubs, "subscriptions of one connection")
+	fs.DurationVar(&c.WriteTimeout, "write-timeout", c.WriteTimeout, "how long a subscriber may not read before it is cut off")
+	c.MaxLag = 0
+}
+
+func (c *Config) defaults() {
+	def(&c.Listen, "127.0.0.1:8081")
+	def(&c.Retention, 1<<20)
+	def(&c.Total, 256<<20)
+	def(&c.MaxLag, c.Retention/2)
+	def(&c.MaxFrame, 64<<10)
+	def(&c.MaxTopics, 100_000)
+	def(&c.MaxSubs, 10_000)
+	def(&c.WriteTimeout, 5*time.Second)
+	def(&c.Silence, 3*time.Second)
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if c.Metrics == nil {
+		c.Metrics = prometheus.NewRegistry()
+	}
+}
+
+// def sets a field that was left at its zero value.
+func def[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func (c *Config) check() error {
+	for name, v := range map[string]int{"retention": c.Retention, "total": c.Total, "max-lag": c.MaxLag, "max-frame": c.MaxFrame, "max-topics": c.MaxTopics, "max-subscriptions": c.MaxSubs} {
+		if v < 1 {
+			return fmt.Errorf("--%s %d: want at least 1", name, v)
+		}
+	}
+	if c.MaxLag > c.Retention {
+		return fmt.Errorf("--max-lag %d: want at most --retention, %d", c.MaxLag, c.Retention)
+	}
+	return nil
+}

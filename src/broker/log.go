@@ -1,0 +1,127 @@
+package broker
+
+import (
+	"bytes"
+	"sort"
+	"time"
+
+	"quotes/src/quote"
+	"quotes/src/wire"
+)
+
+// entry is one thing in a topic's log: a record, or a gap that core or a cut has left. It never changes.
+type entry struct {
+	point   quote.Point // of the record; of a gap, the last position that it swallows
+	at      time.Time   // when the broker got it
+	offset  uint64      // bytes of the topic's log before it
+	line    []byte      // the frame as logged, newline included; nil for a gap
+	payload []byte      // the payload within line
+	gap     *wire.Lost  // what a gap says
+}
+
+// topic is one log: entries in the order of their positions, the oldest trimmed away.
+type topic struct {
+	name    quote.Topic
+	entries []entry
+	start   uint64 // index of entries[0]; indices only grow
+	offset  uint64 // bytes ever logged
+	epoch   uint64 // of the publisher's next record
+	next    uint64 // seq of the publisher's next record
+	readers map[*session]*cursor
+}
+
+// end returns the index behind the newest entry.
+func (t *topic) end() uint64 { return t.start + uint64(len(t.entries)) }
+
+// get returns the entry with an index from start to end.
+func (t *topic) get(i uint64) *entry { return &t.entries[i-t.start] }
+
+// lag returns the bytes from an index to the end.
+func (t *topic) lag(i uint64) uint64 {
+	if i = max(i, t.start); i >= t.end() {
+		return 0
+	}
+	return t.offset - t.get(i).offset
+}
+
+// newest returns the newest record, or nil.
+func (t *topic) newest() *entry {
+	for i := len(t.entries) - 1; i >= 0; i-- {
+		if t.entries[i].gap == nil {
+			return &t.entries[i]
+		}
+	}
+	return nil
+}
+
+// record logs a frame: encoded once, copied never again.
+func (t *topic) record(f *wire.Frame, now time.Time) int {
+	head := wire.Frame{Type: wire.TypePublish, Topic: string(t.name), Epoch: f.Epoch, Seq: f.Seq, Prev: f.Prev, Payload: f.Payload}
+	line := head.Append(make([]byte, 0, len(f.Payload)+128))
+	payload := line[len(line)-len(f.Payload)-2 : len(line)-2]
+	t.append(entry{point: f.Point(), at: now, line: line, payload: payload})
+	t.epoch, t.next = f.Epoch, f.Seq+1
+	return len(line)
+}
+
+// lose logs a gap.
+func (t *topic) lose(after, before quote.Point, count *uint64, now time.Time) {
+	t.append(entry{point: quote.Point{Epoch: before.Epoch, Seq: before.Seq - 1}, at: now,
+		gap: &wire.Lost{Topic: t.name, After: after, Before: before, Count: count}})
+}
+
+func (t *topic) append(e entry) {
+	e.offset = t.offset
+	t.offset += uint64(len(e.line))
+	t.entries = append(t.entries, e)
+}
+
+// trim drops the oldest entries beyond the bound; the newest record always stays. It returns the bytes that went.
+func (t *topic) trim(most int) (gone int) {
+	n := 0
+	for n < len(t.entries)-1 && t.offset-t.entries[n].offset > uint64(most) {
+		gone += len(t.entries[n].line)
+		n++
+	}
+	if n > 0 {
+		clear(t.entries[:n]) // let the lines go, though the slice still holds their places
+		t.entries = t.entries[n:]
+		t.start += uint64(n)
+	}
+	return gone
+}
+
+// behind returns the index of the first entry behind a position.
+func (t *topic) behind(p quote.Point) uint64 {
+	return t.start + uint64(sort.Search(len(t.entries), func(i int) bool { return t.entries[i].point.Compare(p) > 0 }))
+}
+
+// bytes returns what the log holds.
+func (t *topic) bytes() int {
+	if len(t.entries) == 0 {
+		return 0
+	}
+	return int(t.offset - t.entries[0].offset)
+}
+
+// info describes the log for status.
+func (t *topic) info() wire.TopicInfo {
+	i := wire.TopicInfo{Epoch: t.epoch, Next: t.next, Bytes: t.bytes()}
+	for k := range t.entries {
+		if e := &t.entries[k]; e.gap == nil && e.point.Epoch == t.epoch {
+			i.First = e.point.Seq
+			break
+		}
+	}
+	return i
+}
+
+// headed returns the entry's payload behind another head.
+func headed(f wire.Frame, e *entry) []byte {
+	f.Type, f.Epoch, f.Seq = wire.TypePublish, e.point.Epoch, e.point.Seq
+	f.Payload = e.payload
+	return f.Append(make([]byte, 0, len(e.payload)+192))
+}
+
+// isFrame reports whether a payload can stand in a line.
+func isFrame(payload []byte) bool { return len(payload) > 0 && bytes.IndexByte(payload, '\n') < 0 }

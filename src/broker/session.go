@@ -1,0 +1,281 @@
+package broker
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"quotes/src/quote"
+	"quotes/src/wire"
+)
+
+// Bounds of sampled's interval.
+const (
+	defInterval = 250 * time.Millisecond
+	maxInterval = time.Minute
+)
+
+// session is one connection with subscriptions. The broker's lock guards it; its writer goroutine delivers.
+type session struct {
+	conn     *wire.Conn
+	ready    chan struct{}
+	release  func() // of the connection's hold
+	subs     map[quote.Pattern]*sub
+	cursors  map[*topic]*cursor
+	dirty    []*cursor // those that have something to deliver
+	announce bool      // a heartbeat is due at once
+	bareOnly bool      // all subscriptions are of the bare kind: no heartbeats
+	skipped  uint64
+}
+
+// sub is one subscription as it was asked for.
+type sub struct {
+	pattern  quote.Pattern
+	mode     wire.Mode
+	interval time.Duration
+	bare     bool
+	snapshot bool
+	from     map[quote.Topic]quote.Point
+}
+
+// rank orders subscriptions that cover the same topic: the most specific one wins.
+func (s *sub) rank() int {
+	switch {
+	case s.pattern == "*":
+		return 0
+	case s.pattern.Wild():
+		return 1
+	case s.bare:
+		return 2
+	}
+	return 3
+}
+
+// cursor is a subscription's place in one topic.
+type cursor struct {
+	topic *topic
+	s     *session
+	sub   *sub   // the one that wins
+	next  uint64 // index of the next entry to look at
+	snap  bool   // a snapshot is due
+	queue bool   // it stands in dirty
+
+	known    bool        // last is what this subscription got
+	last     quote.Point // of the frame it got last
+	replayTo uint64      // entries below this index are replayed ones
+	due      time.Time   // sampled: nothing goes out before
+	skipped  uint64
+	told     uint64 // end at the last heartbeat
+}
+
+// parseSubscribe reads a SUBSCRIBE.
+func parseSubscribe(f *wire.Frame) (*sub, error) {
+	if len(f.Payload) == 0 || !strings.Contains(f.Topic, ".") && f.Topic != "*" {
+		if _, err := quote.ParsePattern(f.Topic); err != nil {
+			return parseBare(f)
+		}
+	}
+	p, err := quote.ParsePattern(f.Topic)
+	if err != nil {
+		return parseBare(f)
+	}
+	s := &sub{pattern: p}
+	return s, s.options(f)
+}
+
+// parseBare reads the courtesy form: a symbol, which means its quotes, sampled unless a payload says otherwise.
+func parseBare(f *wire.Frame) (*sub, error) {
+	symbol, err := quote.ParseSymbol(f.Topic)
+	if err != nil {
+		return nil, wire.Errorf(wire.BadSymbol, "%.40q is no topic, pattern or symbol: want quotes.SYMBOL, trades.SYMBOL, status.core, quotes.*, trades.*, * or SYMBOL", f.Topic)
+	}
+	s := &sub{pattern: quote.Pattern(quote.TopicOf(quote.Quotes, symbol)), bare: true}
+	if len(f.Payload) == 0 {
+		f.Payload = []byte(`{"mode":"sampled"}`)
+	}
+	return s, s.options(f)
+}
+
+// options reads the payload, where there is one.
+func (s *sub) options(f *wire.Frame) error {
+	var req wire.Subscribe
+	if len(f.Payload) > 0 {
+		if err := f.Decode(&req); err != nil {
+			return err
+		}
+	}
+	s.mode, s.interval, s.snapshot, s.from = req.Mode, time.Duration(req.IntervalMS)*time.Millisecond, true, req.From
+	if req.Snapshot != nil {
+		s.snapshot = *req.Snapshot
+	}
+	def(&s.mode, wire.ModeAll)
+	def(&s.interval, defInterval)
+	switch {
+	case s.mode != wire.ModeAll && s.mode != wire.ModeLatest && s.mode != wire.ModeSampled:
+		return wire.Errorf(wire.BadRequest, "mode %.20q: want all, latest or sampled", s.mode)
+	case req.IntervalMS < 0 || s.interval > maxInterval:
+		return wire.Errorf(wire.BadRequest, "interval_ms %d: want 1 to %d", req.IntervalMS, maxInterval.Milliseconds())
+	}
+	for t := range s.from {
+		if _, err := quote.ParseTopic(string(t)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// subscribe takes a SUBSCRIBE: the answer is written before anything that it brings.
+func (b *Broker) subscribe(c *wire.Conn, f wire.Frame) {
+	asked := f.Topic
+	sub, err := parseSubscribe(&f)
+	if err != nil {
+		_ = c.Fail(f, err)
+		return
+	}
+	b.mu.Lock()
+	s := b.session(c)
+	if len(s.subs) >= b.cfg.MaxSubs && s.subs[sub.pattern] == nil {
+		b.mu.Unlock()
+		_ = c.Fail(f, wire.Errorf(wire.TooLarge, "this connection has %d subscriptions: use a pattern such as quotes.*", b.cfg.MaxSubs))
+		return
+	}
+	b.mu.Unlock()
+	if !sub.bare && c.Reply(f, wire.Make(wire.TypeSubscribed, wire.Subscribed{Topic: asked, Mode: sub.mode})) != nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s.put(sub)
+	if b.pub.source != wire.SourceRecovering {
+		b.attachAll(s)
+	}
+}
+
+// session returns the connection's session, making it and its writer. The lock is held.
+func (b *Broker) session(c *wire.Conn) *session {
+	if s, ok := c.Value().(*session); ok {
+		return s
+	}
+	s := &session{conn: c, ready: make(chan struct{}, 1), release: c.Hold(), subs: map[quote.Pattern]*sub{}, cursors: map[*topic]*cursor{}}
+	c.SetValue(s)
+	b.sessions[s] = struct{}{}
+	b.writers.Go(func() { b.deliver(s) })
+	return s
+}
+
+// put adds a subscription or changes an existing one. A bare one gives way to one by the full topic.
+func (s *session) put(n *sub) {
+	if old := s.subs[n.pattern]; old != nil {
+		if n.bare && !old.bare {
+			return
+		}
+	}
+	s.subs[n.pattern] = n
+	s.settle()
+}
+
+// settle works out again which subscription wins for each cursor, and ends those that nothing covers.
+func (s *session) settle() {
+	s.bareOnly = true
+	for _, sub := range s.subs {
+		s.bareOnly = s.bareOnly && sub.bare
+	}
+	for t, c := range s.cursors {
+		if c.sub = s.winner(t.name); c.sub == nil {
+			s.drop(c)
+		} else {
+			s.mark(c) // another mode may have something to deliver
+		}
+	}
+}
+
+func (s *session) drop(c *cursor) {
+	delete(s.cursors, c.topic)
+	delete(c.topic.readers, s)
+	s.dirty = slices.DeleteFunc(s.dirty, func(d *cursor) bool { return d == c })
+}
+
+// winner returns the most specific subscription that covers the topic, or nil.
+func (s *session) winner(name quote.Topic) (best *sub) {
+	for _, p := range []quote.Pattern{quote.Pattern(name), quote.Pattern(string(name.Kind()) + ".*"), "*"} {
+		if sub := s.subs[p]; sub != nil && p.Match(name) && (best == nil || sub.rank() > best.rank()) {
+			best = sub
+		}
+	}
+	return best
+}
+
+// unsubscribe ends what the topic names.
+func (b *Broker) unsubscribe(c *wire.Conn, f wire.Frame) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s, ok := c.Value().(*session)
+	if !ok {
+		return
+	}
+	p := quote.Pattern(f.Topic)
+	if _, err := quote.ParseSymbol(f.Topic); err == nil && !strings.Contains(f.Topic, ".") {
+		p = quote.Pattern(quote.TopicOf(quote.Quotes, quote.Symbol(f.Topic)))
+	}
+	delete(s.subs, p)
+	s.settle()
+}
+
+// attachAll gives the session a cursor in every topic that it covers and has none in. The lock is held.
+func (b *Broker) attachAll(s *session) {
+	wild := false
+	for p := range s.subs {
+		wild = wild || p.Wild()
+	}
+	if wild {
+		for _, t := range b.topics {
+			b.attach(s, t)
+		}
+		return
+	}
+	for p := range s.subs {
+		if t := b.topics[quote.Topic(p)]; t != nil {
+			b.attach(s, t)
+		}
+	}
+}
+
+// attach puts a cursor where the subscription says. The lock is held.
+func (b *Broker) attach(s *session, t *topic) {
+	sub := s.winner(t.name)
+	if sub == nil || s.cursors[t] != nil {
+		return
+	}
+	c := &cursor{topic: t, s: s, sub: sub, next: t.end(), told: t.end()}
+	s.cursors[t], t.readers[s] = c, c
+	if p, ok := sub.from[t.name]; ok {
+		c.resume(p)
+	} else if n := len(t.entries); n > 0 {
+		c.snap = sub.snapshot && t.newest() != nil
+		c.known, c.last = !c.snap, t.entries[n-1].point
+	}
+	s.mark(c)
+}
+
+// resume puts the cursor behind a position.
+func (c *cursor) resume(p quote.Point) {
+	t := c.topic
+	c.known, c.last = true, p
+	c.next, c.replayTo = t.behind(p), t.end()
+}
+
+// mark says that the cursor has something to deliver.
+func (s *session) mark(c *cursor) {
+	if !c.queue {
+		c.queue = true
+		s.dirty = append(s.dirty, c)
+	}
+	s.signal()
+}
+
+func (s *session) signal() {
+	select {
+	case s.ready <- struct{}{}:
+	default:
+	}
+}
