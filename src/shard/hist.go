@@ -32,9 +32,13 @@ func (s *Shard) history(ctx context.Context, f wire.Frame, send func(wire.Frame)
 	if err != nil {
 		return wire.Frame{}, err
 	}
-	// Ranges and in_sync first, records after: so the records hold all that the ranges promise.
+	// in_sync first, then what is held, then the records: each holds all that the one before promises.
 	inSync := s.state.inSyncs(q.slots, time.Now())
-	frames := s.ranges(q.topics)
+	q.held = make(map[quote.Topic][]*holding, len(q.topics))
+	for _, t := range q.topics {
+		q.held[t] = s.state.holdings(t)
+	}
+	frames := q.ranges()
 	last := frames[len(frames)-1]
 	for _, part := range frames[:len(frames)-1] {
 		if err := send(wire.Frame{Type: wire.TypeRespHist, More: true, Payload: part.end(nil, false, nil)}); err != nil {
@@ -70,7 +74,7 @@ func (s *state) inSyncs(slots []int, now time.Time) map[int]bool {
 }
 
 // ranges tells what is held and lost of the topics, in one or more parts.
-func (s *Shard) ranges(topics []quote.Topic) []*part {
+func (q *query) ranges() []*part {
 	parts := []*part{{}}
 	room := func() *part {
 		last := parts[len(parts)-1]
@@ -80,8 +84,8 @@ func (s *Shard) ranges(topics []quote.Topic) []*part {
 		}
 		return last
 	}
-	for _, t := range topics {
-		for _, h := range s.state.holdings(t) {
+	for _, t := range q.topics {
+		for _, h := range q.held[t] {
 			for _, p := range h.held.Spans() {
 				room().hold(t, quote.Range{Epoch: h.epoch, First: p.First, Last: p.Last})
 			}

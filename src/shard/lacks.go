@@ -25,13 +25,14 @@ type todo struct {
 	symbols []quote.Symbol // else: of these something of the current epoch is missing
 }
 
-// todo finds out what to ask a twin, whose newest epoch is known. last is when all was compared before.
-func (s *state) todo(twin int, twinEpoch uint64, last, now time.Time) todo {
+// todo finds out what to ask a twin, whose newest epoch is known. Where a comparison can't count yet, or core is away and
+// may be writing to the twin alone, overdue says that it is time to compare all the same, so as to hold what can be held.
+func (s *state) todo(twin int, twinEpoch uint64, overdue bool, now time.Time) todo {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := todo{stamp: min(s.fence.epoch, twinEpoch)}
 	compared, ever := s.compared[twin]
-	out.full = !ever || compared < out.stamp || !s.alive(now) && now.Sub(last) >= idleCompare
+	out.full = !ever || compared < out.stamp || overdue && (!s.alive(now) || compared < s.core.epoch)
 	for name, t := range s.topics {
 		if t.whole || !s.shares(twin, t.slot) {
 			continue
@@ -146,18 +147,24 @@ func batches(wants []want, most int) [][]want {
 	slices.SortFunc(wants, func(a, b want) int {
 		return cmp.Or(cmp.Compare(a.topic, b.topic), cmp.Compare(a.epoch, b.epoch), cmp.Compare(a.first, b.first))
 	})
+	var layers [][]want // the first run of every topic, the second of every topic that has two, and so on
+	for i, nth := 0, 0; i < len(wants); i++ {
+		if nth++; i == 0 || wants[i].topic != wants[i-1].topic {
+			nth = 0
+		}
+		if nth == len(layers) {
+			layers = append(layers, nil)
+		}
+		layers[nth] = append(layers[nth], wants[i])
+	}
 	var out [][]want
-	for len(wants) > 0 {
-		var batch, later []want
-		for _, w := range wants {
-			if n := len(batch); n == 0 || n < most && batch[n-1].topic != w.topic && batch[0].topic.Kind() == w.topic.Kind() {
-				batch = append(batch, w)
-			} else {
-				later = append(later, w)
+	for _, layer := range layers {
+		for start, i := 0, 1; i <= len(layer); i++ {
+			if i == len(layer) || i-start == most || layer[i].topic.Kind() != layer[start].topic.Kind() {
+				out = append(out, layer[start:i])
+				start = i
 			}
 		}
-		out = append(out, batch)
-		wants = later
 	}
 	return out
 }

@@ -5,19 +5,22 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"quotes/src/placement"
+	"quotes/src/quote"
 	"quotes/src/wire"
 )
 
 // Times of the repair.
 const (
-	idleCompare = 5 * time.Second  // between full comparisons while core is away: it may be writing to the twin alone
-	keepAlive   = 10 * time.Second // between questions to a twin that has nothing for us
-	askTimeout  = 10 * time.Second // one request
+	idleRounds = 10               // RepairEvery between full comparisons that don't count yet, or while core is away
+	keepAlive  = 10 * time.Second // between questions to a twin that has nothing for us
+	askTimeout = 10 * time.Second // one request
+	maxGapWait = 5 * time.Second  // between questions about gaps that the twin can't fill
 )
 
 // mender copies from one twin what we lack. It works in rounds: every RepairEvery while a slot shared with the twin is
@@ -32,9 +35,11 @@ type mender struct {
 	pace   pace
 	up     atomic.Bool
 
-	asked    time.Time // when the twin last answered
-	compared time.Time // when all was last compared
-	failure  string    // of the last round: it is logged once
+	asked    time.Time     // when the twin last answered
+	compared time.Time     // when all was last compared
+	failure  string        // of the last round: it is logged once
+	gapWait  time.Duration // grows while the twin has nothing for our gaps
+	nextGaps time.Time     // when to ask it again
 }
 
 func newMender(s *Shard, twin int) *mender {
@@ -82,6 +87,7 @@ func (m *mender) run(ctx context.Context) {
 			return
 		case <-tick.C:
 		case <-m.kick:
+			m.gapWait, m.nextGaps = 0, time.Time{}
 		}
 	}
 }
@@ -111,22 +117,38 @@ func (m *mender) round(ctx context.Context) error {
 		return err
 	}
 	m.asked = time.Now()
-	do := m.shard.state.todo(m.twin, epoch, m.compared, m.asked)
+	overdue := m.asked.Sub(m.compared) >= idleRounds*m.shard.cfg.RepairEvery
+	do := m.shard.state.todo(m.twin, epoch, overdue, m.asked)
 	if do.full {
-		if err := m.mend(ctx, s, nil, do.stamp); err != nil {
+		if _, err := m.mend(ctx, s, nil, do.stamp); err != nil {
 			return err
 		}
 		m.compared = time.Now()
 		m.shard.state.comparedWith(m.twin, do.stamp)
 		return nil
 	}
-	for len(do.symbols) > 0 {
-		n := min(len(do.symbols), askSymbols)
-		if err := m.mend(ctx, s, do.symbols[:n], 0); err != nil {
+	if m.asked.Before(m.nextGaps) {
+		return nil
+	}
+	return m.fillGaps(ctx, s, do.symbols)
+}
+
+// fillGaps copies what is missing of the current epoch.
+func (m *mender) fillGaps(ctx context.Context, s *wire.Session, symbols []quote.Symbol) error {
+	filled := 0
+	for chunk := range slices.Chunk(symbols, askSymbols) {
+		n, err := m.mend(ctx, s, chunk, 0)
+		if err != nil {
 			return err
 		}
-		do.symbols = do.symbols[n:]
+		filled += n
 	}
+	if len(symbols) == 0 || filled > 0 {
+		m.gapWait = 0
+		return nil
+	}
+	m.gapWait = min(max(2*m.gapWait, m.shard.cfg.RepairEvery), maxGapWait)
+	m.nextGaps = time.Now().Add(m.gapWait)
 	return nil
 }
 

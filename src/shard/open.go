@@ -16,7 +16,7 @@ const (
 const ourFormat = "1"
 
 // errForeign says that a data folder is not this shard's.
-var errForeign = errors.New("not this shard's data folder")
+var errForeign = errors.New("foreign data")
 
 // load checks whose data the engine has, marks it ours where it is empty, and reads what is known into the state.
 func load(e engine, name string, s *state) error {
@@ -57,9 +57,9 @@ func identify(v view, name string) (fresh bool, err error) {
 	case format == nil && owner == nil:
 		return true, nil
 	case string(format) != ourFormat:
-		return false, fmt.Errorf("%w: it has format %q, this build reads %s", errForeign, format, ourFormat)
+		return false, fmt.Errorf("%w: format %q, this build reads %s", errForeign, format, ourFormat)
 	case string(owner) != name:
-		return false, fmt.Errorf("%w: it belongs to %s", errForeign, owner)
+		return false, fmt.Errorf("%w: it belongs to %s, not %s", errForeign, owner, name)
 	}
 	return false, nil
 }

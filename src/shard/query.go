@@ -19,9 +19,10 @@ const (
 
 // query is a checked REQ_HIST.
 type query struct {
-	topics        []quote.Topic // sorted
-	slots         []int         // sorted: what in_sync is said of
-	from, to      quote.Time    // of timestamp; zero is no bound
+	topics        []quote.Topic              // sorted
+	held          map[quote.Topic][]*holding // at one moment: what is not in it was not synced then, and is not shown
+	slots         []int                      // sorted: what in_sync is said of
+	from, to      quote.Time                 // of timestamp; zero is no bound
 	after, before map[quote.Topic]quote.Point
 	desc          bool
 	limit         int
@@ -133,6 +134,12 @@ func (s *state) checkOwner(name quote.Symbol, slot int) error {
 		owners = append(owners, fmt.Sprintf("%s (%s)", shard.Name, shard.Addr))
 	}
 	return wire.Errorf(wire.Moved, "%s is in slot %d, ask %s", name, slot, strings.Join(owners, " or "))
+}
+
+// shows reports whether a record was held at the query's moment.
+func (q *query) shows(t quote.Topic, p quote.Point) bool {
+	held := topic{holdings: q.held[t]}
+	return held.at(p.Epoch).held.Has(p.Seq)
 }
 
 // byPosition reports whether the answer's order is by position.

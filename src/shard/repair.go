@@ -3,6 +3,7 @@ package shard
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"quotes/src/quote"
@@ -17,35 +18,33 @@ const (
 	lostPage   = 4096 // losses written at a time
 )
 
-// mend asks for what the twin holds of the symbols, of all where nil, and copies what we lack. It is an error if
-// afterwards something of an epoch below the stamp is still missing.
-func (m *mender) mend(ctx context.Context, s *wire.Session, symbols []quote.Symbol, stamp uint64) error {
+// mend asks for what the twin holds of the symbols, of all where nil, and copies what we lack: it returns how many
+// records and losses. It is an error if afterwards something of an epoch below the stamp is still missing.
+func (m *mender) mend(ctx context.Context, s *wire.Session, symbols []quote.Symbol, stamp uint64) (int, error) {
 	wants, lost, err := m.askRanges(ctx, s, symbols)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	began, copied := time.Now(), 0
-	for len(lost) > 0 {
-		n := min(len(lost), lostPage)
-		if _, err := m.shard.committer.do(ctx, &write{lost: lost[:n]}); err != nil {
-			return err
+	began, copied := time.Now(), len(lost)
+	for page := range slices.Chunk(lost, lostPage) {
+		if _, err := m.shard.committer.do(ctx, &write{lost: page}); err != nil {
+			return 0, err
 		}
-		lost = lost[n:]
 	}
 	for _, batch := range batches(wants, pageTopics) {
 		n, err := m.copy(ctx, s, batch)
 		copied += n
 		if err != nil {
-			return err
+			return copied, err
 		}
 	}
 	if copied > 0 {
-		m.log.Info("repaired", "records", copied, "took", time.Since(began).Round(time.Millisecond))
+		m.log.Info("repaired", "records", copied-len(lost), "lost", len(lost), "took", time.Since(began).Round(time.Millisecond))
 	}
 	if w, missed := m.shard.state.missed(wants, stamp); missed {
-		return fmt.Errorf("twin did not send %s %d/%d to %d, which it says it holds", w.topic, w.epoch, w.first, w.last)
+		return copied, fmt.Errorf("twin did not send %s %d/%d to %d, which it says it holds", w.topic, w.epoch, w.first, w.last)
 	}
-	return nil
+	return copied, nil
 }
 
 // askRanges asks what the twin holds and returns what of it we want, and the losses that we have not heard of.

@@ -57,7 +57,7 @@ func (q *query) findByPosition(ctx context.Context, v view, maxBytes int) ([]row
 		lo, hi := recordRange(t, q.after[t], before)
 		err := walk(v, lo, hi, q.desc, func(key, value []byte) (bool, error) {
 			r, err := parseRow(t, pointOf(key), value)
-			if err != nil || !q.covers(r.timestamp) {
+			if err != nil || !q.covers(r.timestamp) || !q.shows(t, r.point) {
 				return err == nil && ctx.Err() == nil, err
 			}
 			r.payload = slices.Clone(r.payload)
@@ -84,7 +84,8 @@ func (q *query) findByTime(ctx context.Context, v view, maxBytes int) ([]row, bo
 	for _, t := range q.topics {
 		lo, hi := timeRange(t, q.from, q.to)
 		err := walk(v, lo, hi, q.desc, func(key, _ []byte) (bool, error) {
-			return best.offer(moment{t, timeOf(key), pointOf(key)}, q.limit+1) && ctx.Err() == nil, nil
+			m := moment{t, timeOf(key), pointOf(key)}
+			return (!q.shows(t, m.point) || best.offer(m, q.limit+1)) && ctx.Err() == nil, nil
 		})
 		if err == nil {
 			err = ctx.Err()

@@ -48,7 +48,11 @@ func New(cfg Config) (*Shard, error) {
 	if s.server, err = wire.NewServer(wire.ServerConfig{OnFrame: s.onFrame, OnClose: s.onClose, Log: cfg.Log}); err != nil {
 		return nil, err
 	}
-	if err := s.open(); err != nil {
+	err = s.open()
+	if errors.Is(err, ErrInUse) {
+		err = fmt.Errorf("%w (is another %s running?)", err, cfg.Name)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("data folder %s: %w", cfg.Data, oneLine(err))
 	}
 	if s.ln, err = listen(cfg); err != nil {

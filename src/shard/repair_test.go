@@ -1,0 +1,277 @@
+package shard
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"quotes/src/placement"
+	"quotes/src/quote"
+	"quotes/src/wire"
+)
+
+func TestAShardThatWasAwayCatchesUpBeforeItIsInSync(t *testing.T) {
+	r := newRig(t)
+	c := newCore(r, 1000)
+	c.connect(0, 1, 2)
+	c.publish(20, r.symbols()...)
+	c.flush()
+	r.requireSynced(0, 1, 2)
+
+	for away := range 3 {
+		r.stop(away)
+		c.cut(away)
+		c.publish(40, r.symbols()...)
+		c.flush()
+		c.drop(away) // core's buffer was not large enough
+		for other := range 3 {
+			if other != away {
+				r.requireSynced(other)
+			}
+		}
+		r.start(away)
+		in, _ := r.synced(away)
+		require.Empty(t, in, "in sync before core said where it stands")
+		c.connect(away)
+		r.requireSynced(away)
+		c.requireAll(away)
+	}
+}
+
+func TestWhatCoreHasBufferedIsLeftToCore(t *testing.T) {
+	r := newRig(t)
+	c := newCore(r, 1000)
+	c.connect(0, 1, 2)
+	sym := r.symbolsOf(0, 1, 1)
+	c.publish(10, sym...)
+	c.flush()
+	r.requireSynced(0, 1, 2)
+
+	r.stop(1)
+	c.cut(1)
+	c.publish(10, sym...)
+	c.drop(1) // these the twin must give
+	c.publish(10, sym...)
+	for _, l := range []int{0} {
+		c.links[l].queue = nil
+	}
+	// The twin has 11 to 20 only; 21 to 30 are in core's buffer for shard-1.
+	for _, topic := range []quote.Topic{quote.TopicOf(quote.Quotes, sym[0])} {
+		for seq := uint64(11); seq <= 20; seq++ {
+			c.links[0].queue = append(c.links[0].queue, wire.Record{Topic: topic, Seq: seq, Payload: []byte(c.log[topic][seq-1])})
+		}
+	}
+	c.flush()
+	r.start(1)
+	c.connect(1)
+	slot := placement.Slot(string(sym[0]))
+	topic := quote.TopicOf(quote.Quotes, sym[0])
+	require.Eventually(t, func() bool { return r.up[1].state.holding(topic, 1000).held.Through() == 20 }, patience, often)
+	_, out := r.synced(1)
+	require.Contains(t, out, slot, "in sync with records missing")
+}
+
+func TestBothOwnersAwayAndBackInEitherOrder(t *testing.T) {
+	for name, order := range map[string][]int{"first first": {0, 1}, "second first": {1, 0}} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			c := newCore(r, 1000)
+			c.connect(0, 1, 2)
+			c.publish(10, r.symbols()...)
+			c.flush()
+			r.requireSynced(0, 1, 2)
+
+			r.stop(0)
+			c.cut(0)
+			c.publish(10, r.symbols()...) // shard-1 alone gets these
+			c.flush()
+			c.drop(0)
+			r.stop(1)
+			c.cut(1)
+			topic := quote.TopicOf(quote.Quotes, r.symbolsOf(0, 1, 1)[0])
+			c.one(topic)
+			c.one(topic)
+			lost := c.lose(topic) // nobody ever gets these
+			c.publish(5, r.symbols()...)
+			c.flush()
+
+			for _, i := range order {
+				r.start(i)
+				c.connect(i)
+			}
+			c.flush()
+			r.requireSynced(0, 1, 2)
+			require.Equal(t, uint64(21), lost.First)
+			require.Equal(t, uint64(22), lost.Last)
+			none := 0
+			for _, i := range order {
+				h := r.hist(i, wire.ReqHist{Symbols: []quote.Symbol{topic.Symbol()}, Limit: &none})
+				require.Equal(t, []quote.Range{{Epoch: 1000, First: 1, Last: 20}, {Epoch: 1000, First: 23, Last: 27}}, h.Ranges[topic])
+				require.Equal(t, []wire.LostRange{{Topic: topic, Epoch: 1000, First: 21, Last: 22}}, h.Lost)
+			}
+		})
+	}
+}
+
+func TestAWipedVolumeIsRebuiltFromTheTwinsLossesIncluded(t *testing.T) {
+	r := newRig(t)
+	old := newCore(r, 900)
+	old.connect(0, 1, 2)
+	old.publish(30, r.symbols()...)
+	old.flush()
+	old.cut(0, 1, 2)
+	c := newCore(r, 1000)
+	c.connect(0, 1, 2)
+	c.publish(300, r.symbols()...)
+	c.flush()
+	topic := quote.TopicOf(quote.Trades, r.symbolsOf(0, 1, 1)[0])
+	c.one(topic)
+	c.lose(topic)
+	c.one(topic)
+	c.flush()
+	r.requireSynced(0, 1, 2)
+
+	c.cut(0)
+	r.stop(0)
+	r.wipe(0)
+	r.start(0)
+	c.connect(0)
+	r.requireSynced(0)
+	old.requireAll(0)
+	for name := range c.log {
+		require.Equal(t, r.up[1+placementOther(r, name)].state.holdings(name), r.holdingsOn(0, name), name)
+	}
+	require.Equal(t, []quote.Span{{First: 151, Last: 151}}, r.up[0].state.holding(topic, 1000).gone())
+}
+
+// placementOther says which of shard-1 and shard-2 has a topic: 0 or 1.
+func placementOther(r *rig, t quote.Topic) int {
+	if r.table.Owns(1, placement.Slot(string(t.Symbol()))) {
+		return 0
+	}
+	return 1
+}
+
+// holdingsOn is what a shard holds of a topic; of one that it doesn't own, what the other has.
+func (r *rig) holdingsOn(i int, t quote.Topic) []*holding {
+	if !r.table.Owns(i, placement.Slot(string(t.Symbol()))) {
+		i = 1 + placementOther(r, t)
+	}
+	return r.up[i].state.holdings(t)
+}
+
+func TestANewEpochIsInSyncOnlyAfterTheOldOnesWereCompared(t *testing.T) {
+	r := newRig(t)
+	c := newCore(r, 1000)
+	c.connect(0, 1, 2)
+	c.publish(20, r.symbols()...)
+	c.flush()
+	r.requireSynced(0, 1, 2)
+	c.cut(0)
+	c.publish(20, r.symbols()...)
+	c.flush() // shard-0 is there, but core can't reach it
+	c.cut(1, 2)
+
+	next := newCore(r, 2000)
+	r.reach(1, false) // nor can it reach shard-1
+	for _, conn := range []int{1, 2} {
+		r.stop(conn)
+	}
+	next.connect(0)
+	in, _ := r.synced(0)
+	require.Empty(t, in, "in sync without having compared")
+	r.start(1)
+	r.start(2)
+	// The twins are back and are copied from, but don't know the new epoch yet: an old core could still add to them.
+	require.Eventually(t, func() bool {
+		for name, log := range c.log {
+			if r.table.Owns(0, placement.Slot(string(name.Symbol()))) && r.up[0].state.holding(name, 1000).held.Through() < uint64(len(log)) {
+				return false
+			}
+		}
+		return true
+	}, patience, often)
+	in, _ = r.synced(0)
+	require.Empty(t, in, "in sync while a twin takes records of the old core")
+	next.connect(1, 2)
+	next.publish(5, r.symbols()...)
+	next.flush()
+	r.requireSynced(0, 1, 2)
+	for i := range 3 {
+		c.requireAll(i)
+		next.requireAll(i)
+	}
+}
+
+func TestWithCoreAwayATwinIsStillCopiedFrom(t *testing.T) {
+	r := newRig(t)
+	c := newCore(r, 1000)
+	c.connect(0, 1, 2)
+	c.publish(20, r.symbols()...)
+	c.flush()
+	r.requireSynced(0, 1, 2)
+	c.cut(0)
+	c.publish(20, r.symbols()...)
+	c.flush()
+	c.cut(1, 2)
+	require.Eventually(t, func() bool {
+		for name, log := range c.log {
+			if r.table.Owns(0, placement.Slot(string(name.Symbol()))) && r.up[0].state.holding(name, 1000).held.Through() < uint64(len(log)) {
+				return false
+			}
+		}
+		return true
+	}, patience, often)
+	for i := range 3 {
+		in, _ := r.synced(i)
+		require.Empty(t, in, "in sync without core")
+	}
+}
+
+func TestASkippedSeqEndsInSyncUntilMended(t *testing.T) {
+	r := newRig(t)
+	c := newCore(r, 1000)
+	c.connect(0, 1, 2)
+	syms := r.symbolsOf(0, 1, 1)
+	c.publish(4, syms...)
+	c.flush()
+	r.requireSynced(0, 1, 2)
+	slot := placement.Slot(string(syms[0]))
+
+	c.publish(4, syms...)
+	held := c.links[1].queue // the twin gets these later
+	c.drop(0, 1)
+	c.publish(1, syms...)
+	c.flush()
+	for _, i := range []int{0, 1} {
+		_, out := r.synced(i)
+		require.Equal(t, []int{slot}, out, "other slots are not concerned")
+	}
+	c.links[1].queue = held
+	c.flush()
+	r.requireSynced(0, 1, 2)
+	c.requireAll(0)
+	c.requireAll(1)
+}
+
+func TestStatusNamesPeersAndEpoch(t *testing.T) {
+	r := newRig(t)
+	c := newCore(r, 1000)
+	c.connect(0, 1, 2)
+	r.requireSynced(0, 1, 2)
+	s := r.session(0)
+	defer s.Close()
+	var st wire.Status
+	reply, err := s.Do(within(t), wire.Frame{Type: wire.TypeReqStatus})
+	require.NoError(t, err)
+	require.NoError(t, reply.Decode(&st))
+	require.Equal(t, "shard-0", st.Process)
+	require.Equal(t, uint64(1000), st.Epoch)
+	states := map[string]string{}
+	for _, p := range st.Peers {
+		states[p.Name] = p.State
+	}
+	require.Equal(t, map[string]string{"core": "up", "shard-1": "up", "shard-2": "up"}, states)
+	require.WithinDuration(t, time.Now(), st.Since.Std(), time.Minute)
+}

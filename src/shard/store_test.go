@@ -1,0 +1,273 @@
+package shard
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/stretchr/testify/require"
+
+	"quotes/src/placement"
+	"quotes/src/quote"
+	"quotes/src/wire"
+)
+
+// disk is a shard's storage without its network.
+type disk struct {
+	engine    engine
+	state     *state
+	committer *committer
+	stop      func()
+}
+
+func openDisk(t *testing.T, fs vfs.FS, dir string) *disk {
+	t.Helper()
+	shards, err := placement.ParseShards(rigShards)
+	require.NoError(t, err)
+	table, err := placement.New(shards, 2)
+	require.NoError(t, err)
+	d := &disk{state: newState(0, table)}
+	d.engine, err = openPebble(fs, dir, 1<<20, 256<<10, testLog())
+	require.NoError(t, err)
+	require.NoError(t, load(d.engine, "shard-0", d.state))
+	d.committer = newCommitter(d.engine, d.state, testLog(), newMetrics())
+	ctx, cancel := context.WithCancel(context.Background())
+	go d.committer.run(ctx)
+	d.stop = sync.OnceFunc(func() {
+		cancel()
+		<-d.committer.done
+		require.NoError(t, d.engine.close())
+	})
+	t.Cleanup(d.stop)
+	return d
+}
+
+func rowOf(t *testing.T, topic quote.Topic, epoch, seq uint64) row {
+	r, err := newRow(topic, quote.Point{Epoch: epoch, Seq: seq}, []byte(payloadOf(topic, epoch, seq)))
+	require.NoError(t, err)
+	return r
+}
+
+// contents returns every record on disk, and checks that the time index and the spans agree with them.
+func (d *disk) contents(t *testing.T) map[quote.Position]string {
+	t.Helper()
+	v := d.engine.view()
+	defer func() { require.NoError(t, v.close()) }()
+	out := map[quote.Position]string{}
+	lo, hi := allOf(recordKey)
+	require.NoError(t, walk(v, lo, hi, false, func(key, value []byte) (bool, error) {
+		topic := quote.Topic(key[1 : len(key)-17])
+		r, err := parseRow(topic, pointOf(key), value)
+		if err != nil {
+			return false, err
+		}
+		if at, err := v.get(keyOfTime(topic, r.timestamp, r.point)); err != nil || at == nil {
+			return false, fmt.Errorf("no place in time for %s %v: %w", topic, r.point, err)
+		}
+		if !d.state.holding(topic, r.point.Epoch).held.Has(r.point.Seq) {
+			return false, fmt.Errorf("not in the spans: %s %v", topic, r.point)
+		}
+		out[quote.Position{Topic: topic, Point: r.point}] = string(r.payload)
+		return true, nil
+	}))
+	times, held := 0, uint64(0)
+	lo, hi = allOf(timeKey)
+	require.NoError(t, walk(v, lo, hi, false, func(_, _ []byte) (bool, error) { times++; return true, nil }))
+	for _, topic := range d.state.all() {
+		for _, h := range d.state.holdings(topic) {
+			held += h.held.Len()
+		}
+	}
+	require.Len(t, out, times)
+	require.Equal(t, uint64(len(out)), held)
+	return out
+}
+
+func TestAcknowledgedRecordsSurviveAReopening(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a", "b")
+	d := openDisk(t, vfs.Default, dir)
+	want := map[quote.Position]string{}
+	for seq := uint64(1); seq <= 300; seq++ {
+		if seq == 150 {
+			continue
+		}
+		r := rowOf(t, "quotes.A", 7, seq)
+		_, err := d.committer.do(t.Context(), &write{rows: []row{r}})
+		require.NoError(t, err)
+		want[quote.Position{Topic: r.topic, Point: r.point}] = string(r.payload)
+	}
+	_, err := d.committer.do(t.Context(), &write{lost: []wire.LostRange{{Topic: "quotes.A", Epoch: 7, First: 150, Last: 150}}})
+	require.NoError(t, err)
+	core := &session{epoch: 8, instance: "core", since: testStart}
+	_, err = d.committer.do(t.Context(), &write{core: core, announce: true})
+	require.NoError(t, err)
+	before := d.state.holdings("quotes.A")
+	d.stop()
+
+	d = openDisk(t, vfs.Default, dir)
+	require.Equal(t, want, d.contents(t))
+	require.Equal(t, before, d.state.holdings("quotes.A"))
+	require.Equal(t, uint64(300), d.state.holding("quotes.A", 7).done.Through())
+	require.Equal(t, []quote.Span{{First: 150, Last: 150}}, d.state.holding("quotes.A", 7).gone())
+	require.Equal(t, fence{8, "core"}, d.state.fenceNow())
+}
+
+// TestPowerCutsLoseNothingAcknowledgedAndInventNothing takes copies of the disk as a power cut would leave it, while many
+// write, and opens each.
+func TestPowerCutsLoseNothingAcknowledgedAndInventNothing(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	d := openDisk(t, fs, "data")
+	rng := rand.New(rand.NewPCG(4, 4))
+	const writers, writes = 4, 8
+	want := map[quote.Position]bool{}
+	for cut := range uint64(25) {
+		acks := make(chan []row, writers*writes)
+		var wg sync.WaitGroup
+		for w := range writers {
+			topic := quote.TopicOf(quote.Quotes, quote.Symbol(fmt.Sprintf("W%d", w)))
+			wg.Go(func() {
+				for i := range uint64(writes) {
+					seq := 1 + (cut*writes+i)*2
+					rows := []row{rowOf(t, topic, 5, seq), rowOf(t, topic, 5, seq+1)}
+					if _, err := d.committer.do(t.Context(), &write{rows: rows}); err == nil {
+						acks <- rows
+					}
+				}
+			})
+		}
+		for range rng.IntN(writers * writes) { // the cut comes somewhere in between
+			for _, r := range <-acks {
+				want[quote.Position{Topic: r.topic, Point: r.point}] = true
+			}
+		}
+		clone := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: rng.IntN(101), RNG: rng})
+		wg.Wait()
+		after := openDisk(t, clone, "data")
+		have := after.contents(t)
+		after.stop()
+		for p := range want {
+			if _, found := have[p]; !found {
+				t.Fatalf("cut %d lost %v, which was acknowledged", cut, p)
+			}
+		}
+		for p, payload := range have {
+			if payload != payloadOf(p.Topic, p.Epoch, p.Seq) {
+				t.Fatalf("cut %d invented %v: %s", cut, p, payload)
+			}
+		}
+		for len(acks) > 0 {
+			for _, r := range <-acks {
+				want[quote.Position{Topic: r.topic, Point: r.point}] = true
+			}
+		}
+	}
+	require.Len(t, want, writers*writes*2*25)
+}
+
+func TestTheFirstRecordOfAPositionIsKept(t *testing.T) {
+	d := openDisk(t, vfs.NewMem(), "data")
+	first, other := rowOf(t, "quotes.A", 5, 1), rowOf(t, "quotes.A", 5, 1)
+	other.payload = []byte(strings.Replace(string(first.payload), "live", "dead", 1))
+	met := d.committer.met
+	for _, rows := range [][]row{{first}, {first}, {first, first}} {
+		_, err := d.committer.do(t.Context(), &write{rows: rows})
+		require.NoError(t, err)
+	}
+	require.Zero(t, testutil.ToFloat64(met.conflicts), "the same record again is nothing")
+	require.Equal(t, 1.0, testutil.ToFloat64(met.repaired), "each is counted once")
+
+	second := rowOf(t, "quotes.A", 5, 2)
+	clash := second
+	clash.payload = other.payload
+	for _, rows := range [][]row{{other}, {second, clash}} {
+		_, err := d.committer.do(t.Context(), &write{rows: rows})
+		require.NoError(t, err)
+	}
+	require.Equal(t, 2.0, testutil.ToFloat64(met.conflicts))
+	have := d.contents(t)
+	require.Equal(t, string(first.payload), have[quote.Position{Topic: "quotes.A", Point: first.point}])
+	require.Equal(t, string(second.payload), have[quote.Position{Topic: "quotes.A", Point: second.point}])
+}
+
+func TestARecordThatWasNamedAsLostIsHeldWhenItComes(t *testing.T) {
+	d := openDisk(t, vfs.NewMem(), "data")
+	_, err := d.committer.do(t.Context(), &write{lost: []wire.LostRange{{Topic: "quotes.A", Epoch: 5, First: 1, Last: 3}}})
+	require.NoError(t, err)
+	_, err = d.committer.do(t.Context(), &write{rows: []row{rowOf(t, "quotes.A", 5, 2)}})
+	require.NoError(t, err)
+	h := d.state.holding("quotes.A", 5)
+	require.Equal(t, []quote.Span{{First: 2, Last: 2}}, h.held.Spans())
+	require.Equal(t, []quote.Span{{First: 1, Last: 1}, {First: 3, Last: 3}}, h.gone())
+	require.Equal(t, 3.0, testutil.ToFloat64(d.committer.met.lost))
+}
+
+func TestWritesThatWaitShareACommit(t *testing.T) {
+	d := openDisk(t, vfs.NewMem(), "data")
+	core := &session{epoch: 5, instance: "a", since: testStart, close: func(error) {}}
+	_, err := d.committer.do(t.Context(), &write{core: core, announce: true})
+	require.NoError(t, err)
+
+	// A committer that has not begun yet finds all of it waiting.
+	c := newCommitter(d.engine, d.state, testLog(), newMetrics())
+	newer := &session{epoch: 6, instance: "b", since: testStart, close: func(error) {}}
+	writes := []*write{
+		{core: core, rows: []row{rowOf(t, "quotes.A", 5, 1)}},
+		{core: core, rows: []row{rowOf(t, "quotes.A", 5, 2)}},
+		{core: newer, announce: true},
+		{core: core, rows: []row{rowOf(t, "quotes.A", 5, 3)}},
+		{core: newer, rows: []row{rowOf(t, "quotes.A", 6, 1)}},
+	}
+	for _, w := range writes {
+		require.NoError(t, c.submit(t.Context(), w))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	go c.run(ctx)
+	var codes []wire.Code
+	for _, w := range writes {
+		_, err := c.wait(t.Context(), w)
+		codes = append(codes, wire.CodeOf(err))
+	}
+	cancel()
+	<-c.done
+	require.Equal(t, []wire.Code{"", "", "", wire.StaleEpoch, ""}, codes, "only what stood before the new core's HELLO goes in")
+	require.Equal(t, 2.0, testutil.ToFloat64(c.met.commits), "two appends, a HELLO, two appends")
+	require.Len(t, d.contents(t), 3)
+}
+
+func TestADataFolderThatCantBeUsedIsOneLine(t *testing.T) {
+	base := t.TempDir()
+	file := filepath.Join(base, "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	used := filepath.Join(base, "used")
+	openDisk(t, vfs.Default, used)
+	foreign := filepath.Join(base, "foreign")
+	openDisk(t, vfs.Default, foreign).stop()
+	torn := filepath.Join(base, "torn")
+	openDisk(t, vfs.Default, torn).stop()
+	manifests, err := filepath.Glob(filepath.Join(torn, "MANIFEST-*"))
+	require.NoError(t, err)
+	for _, m := range manifests {
+		require.NoError(t, os.WriteFile(m, []byte("no manifest at all, but long enough to look like one"), 0o600))
+	}
+	for name, c := range map[string]struct{ shard, dir, want string }{
+		"a file":          {"shard-0", file, "not a directory"},
+		"under a file":    {"shard-0", filepath.Join(file, "x"), "not a directory"},
+		"in use":          {"shard-0", used, "in use by another process (is another shard-0 running?)"},
+		"another shard's": {"shard-1", foreign, "belongs to shard-0"},
+		"a torn manifest": {"shard-0", torn, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := New(Config{Name: c.shard, Listen: "127.0.0.1:0", Data: c.dir, Log: testLog()})
+			require.ErrorContains(t, err, "data folder "+c.dir)
+			require.ErrorContains(t, err, c.want)
+			require.NotContains(t, err.Error(), "\n")
+		})
+	}
+}
