@@ -56,11 +56,19 @@ func (l *ledger) learn(ctx context.Context, s *wire.Session, shard int, epoch ui
 	for len(symbols) > 0 {
 		n := min(len(symbols), askSymbols)
 		none := 0
-		var resp wire.RespHist
-		if err := wire.Decoded(ctx, s, wire.TypeReqHist, wire.ReqHist{Symbols: symbols[:n], Limit: &none}, &resp); err != nil {
+		ranges := map[quote.Topic][]quote.Range{}
+		err := s.Stream(ctx, wire.Make(wire.TypeReqHist, wire.ReqHist{Symbols: symbols[:n], Limit: &none}), func(f wire.Frame) error {
+			var resp wire.RespHist
+			err := f.Decode(&resp)
+			for t, list := range resp.Ranges {
+				ranges[t] = append(ranges[t], list...)
+			}
+			return err
+		})
+		if err != nil {
 			return err
 		}
-		l.held(shard, resp.Ranges, epoch)
+		l.held(shard, ranges, epoch)
 		symbols = symbols[n:]
 	}
 	return nil

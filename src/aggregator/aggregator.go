@@ -1,0 +1,136 @@
+package aggregator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"quotes/src/placement"
+	"quotes/src/quote"
+	"quotes/src/wire"
+)
+
+// Aggregator is the process.
+type Aggregator struct {
+	cfg    Config
+	ln     net.Listener
+	table  *placement.Table
+	core   *peer
+	shards []*peer // by index in the table
+	web    *web
+	met    *metrics
+	since  time.Time
+	first  atomic.Value // quote.Symbol: the default symbol, once known
+	quiet  limiter      // of reports for silent clients
+}
+
+// New checks the configuration and listens. Run must follow.
+func New(cfg Config) (*Aggregator, error) {
+	cfg.defaults()
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	shards, err := placement.ParseShards(cfg.Shards)
+	if err != nil {
+		return nil, fmt.Errorf("--shards: %w", err)
+	}
+	table, err := placement.New(shards, cfg.Copies)
+	if err != nil {
+		return nil, fmt.Errorf("--shards: %w", err)
+	}
+	a := &Aggregator{cfg: cfg, table: table, since: time.Now(), quiet: limiter{perSecond: silentReports}}
+	if a.core, err = newPeer("core", cfg.Core, cfg.Log); err != nil {
+		return nil, err
+	}
+	for _, s := range shards {
+		p, err := newPeer(s.Name, s.Addr, cfg.Log)
+		if err != nil {
+			return nil, err
+		}
+		a.shards = append(a.shards, p)
+	}
+	if cfg.DefaultSymbol != "" {
+		a.first.Store(quote.Symbol(cfg.DefaultSymbol))
+	}
+	a.met = newMetrics(cfg.Metrics, a)
+	if a.ln, err = net.Listen("tcp", cfg.Listen); err != nil {
+		return nil, fmt.Errorf("%w (is another aggregator running?)", err)
+	}
+	a.web = newWeb(a)
+	return a, nil
+}
+
+// Addr returns the data port's address.
+func (a *Aggregator) Addr() string { return a.ln.Addr().String() }
+
+// Ready says that the aggregator can answer: it always can, with what its sources have.
+func (a *Aggregator) Ready() error { return nil }
+
+// Run serves until ctx ends, then drains.
+func (a *Aggregator) Run(ctx context.Context) error {
+	a.cfg.Log.Info("listening", "addr", a.Addr())
+	srv, err := wire.NewServer(a.serverConfig())
+	if err != nil {
+		return errors.Join(err, a.ln.Close())
+	}
+	peers, stop := context.WithCancel(context.WithoutCancel(ctx)) // the drain still asks them
+	defer stop()
+	var clients errgroup.Group
+	for _, p := range a.peers() {
+		clients.Go(func() error { return p.client.Run(peers) })
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return srv.Serve(ctx, a.ln) })
+	g.Go(func() error { return a.web.run(ctx) })
+	err = g.Wait()
+	stop()
+	return errors.Join(err, clients.Wait())
+}
+
+func (a *Aggregator) peers() []*peer { return append([]*peer{a.core}, a.shards...) }
+
+// onFrame answers the data port's requests.
+func (a *Aggregator) onFrame(c *wire.Conn, f wire.Frame) {
+	answer := func(typ string, fn func(context.Context, *wire.Frame) (any, error)) {
+		if f.BudgetMS == 0 {
+			f.BudgetMS = a.cfg.Budget.Milliseconds()
+		}
+		c.Answer(f, func(ctx context.Context) (wire.Frame, error) {
+			v, err := fn(ctx, &f)
+			if err != nil {
+				return wire.Frame{}, err
+			}
+			return wire.Make(typ, v), nil
+		})
+	}
+	switch f.Type {
+	case wire.TypeReqReport:
+		answer(wire.TypeRespReport, a.reqReport)
+	case wire.TypeReqHist:
+		answer(wire.TypeRespHist, a.reqHist)
+	case wire.TypeReqQuote:
+		answer(wire.TypeRespQuote, a.reqQuote)
+	case wire.TypeReqStatus:
+		_ = c.Reply(f, wire.Make(wire.TypeRespStatus, a.status()))
+	case wire.TypeHeartbeat:
+	case wire.TypeSubscribe, wire.TypeUnsubscribe:
+		_ = c.Fail(f, wire.Errorf(wire.BadRequest, "the aggregator reports; %s is the broker's, at %s", f.Type, a.cfg.Broker))
+	default:
+		_ = c.Fail(f, wire.Errorf(wire.BadRequest, "the aggregator knows no %.40q: it answers REQ_REPORT, REQ_HIST, REQ_QUOTE and REQ_STATUS", f.Type))
+	}
+}
+
+// status describes the aggregator and its peers.
+func (a *Aggregator) status() wire.Status {
+	s := wire.Status{Process: "aggregator", Version: a.cfg.Version, Since: quote.TimeOf(a.since)}
+	for _, p := range a.peers() {
+		s.Peers = append(s.Peers, p.status())
+		s.Breakers = append(s.Breakers, p.breakerStatus())
+	}
+	return s
+}

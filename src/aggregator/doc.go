@@ -1,0 +1,14 @@
+// Package aggregator makes one report out of many sources, and says how complete it is.
+//
+// It guarantees:
+//
+//   - Coverage is the share of the asked slots whose history is complete: answered by an owner that is in sync, or by all
+//     owners, united. Missing lists the other slots with the asked symbols.
+//   - Every source is accounted for: total = ok + stale + failed + skipped.
+//   - A report leaves before its budget ends, with what had come by then. A source whose breaker is open costs no time.
+//   - Below the asked coverage, or above the asked age, the answer is an error that still carries the report.
+//   - History has no record twice and is ordered; a page never has a hole that a later page fills.
+//   - A price is core's own, with its quality, or else the last one that the shards know, marked stale with core_lost.
+//
+// It stores nothing and caches no report. It does not retry: the next request does.
+package aggregator

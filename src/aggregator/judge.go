@@ -1,0 +1,81 @@
+package aggregator
+
+import (
+	"encoding/json"
+
+	"quotes/src/quote"
+	"quotes/src/wire"
+)
+
+// fit cuts histories, the longest first, until all reports fit into one frame.
+func fit(reports []wire.Report) {
+	for {
+		size, longest := 0, 0
+		for i := range reports {
+			size += weigh(&reports[i])
+			if len(reports[i].History) > len(reports[longest].History) {
+				longest = i
+			}
+		}
+		r := &reports[longest]
+		if size <= answerBytes || len(r.History) == 0 {
+			return
+		}
+		r.History, r.More = r.History[:len(r.History)/2], true
+	}
+}
+
+// weigh estimates a report's size as JSON, from above.
+func weigh(r *wire.Report) int {
+	const trade, rest = 320, 1024
+	n := rest + trade*len(r.History)
+	for _, e := range r.Errors {
+		n += len(e) + 8
+	}
+	return n
+}
+
+// judge returns the error that a request asked for: too little coverage, a price too old, or a symbol that nobody knows.
+func judge(req *wire.ReqReport, reports []wire.Report, out any) error {
+	for i := range reports {
+		r, s := &reports[i], req.Symbols[i]
+		if unknown(r) {
+			return wire.Errorf(wire.BadSymbol, "unknown symbol %s: core has no quote of it and the shards have no history", s)
+		}
+		if r.Coverage < req.MinCoverage {
+			return carrying(out, wire.Errorf(wire.LowCoverage, "coverage of %s is %.3f, asked for %.3f: the report names what is missing", s, r.Coverage, req.MinCoverage))
+		}
+		if req.MaxAgeMS == nil {
+			continue
+		}
+		if p := r.CurrentPrice; p == nil || p.Quality.AgeMS == nil || *p.Quality.AgeMS > *req.MaxAgeMS {
+			return carrying(out, wire.Errorf(wire.TooStale, "price of %s is older than the asked %d ms: %s", s, *req.MaxAgeMS, age(p)))
+		}
+	}
+	return nil
+}
+
+// unknown reports whether core does not know the symbol and nothing speaks for its having been known.
+func unknown(r *wire.Report) bool {
+	if r.CurrentPrice != nil || len(r.History) > 0 || r.Coverage < 1 {
+		return false
+	}
+	return r.Sources[0].State == wire.SourceFailed && r.Sources[0].Reason == string(wire.BadSymbol)
+}
+
+func age(q *quote.Quote) string {
+	if q == nil {
+		return "there is none"
+	}
+	return "received " + q.Received.String()
+}
+
+// carrying adds the report to an error.
+func carrying(out any, e *wire.Error) error {
+	raw, err := json.Marshal(out)
+	if err != nil {
+		return err
+	}
+	e.Report = raw
+	return e
+}

@@ -1,0 +1,42 @@
+package aggregator
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"quotes/src/wire"
+)
+
+// metrics are the aggregator's counters; docs/operations.md says what each means.
+type metrics struct {
+	reports   *prometheus.CounterVec
+	sources   *prometheus.CounterVec
+	histories prometheus.Counter
+	seconds   prometheus.Histogram
+}
+
+func newMetrics(reg prometheus.Registerer, a *Aggregator) *metrics {
+	f := promauto.With(reg)
+	for _, p := range a.peers() {
+		f.NewGaugeFunc(prometheus.GaugeOpts{Name: "quotes_aggregator_breaker_state", Help: "0 closed, 1 open, 2 half-open, 3 forced open, 4 disabled.",
+			ConstLabels: prometheus.Labels{"breaker": p.name}}, func() float64 { return float64(p.brk.State()) })
+	}
+	return &metrics{
+		reports:   f.NewCounterVec(prometheus.CounterOpts{Name: "quotes_aggregator_reports_total", Help: "Reports made, by completeness."}, []string{"coverage"}),
+		sources:   f.NewCounterVec(prometheus.CounterOpts{Name: "quotes_aggregator_sources_total", Help: "Sources of reports, by what became of them."}, []string{"source", "state"}),
+		histories: f.NewCounter(prometheus.CounterOpts{Name: "quotes_aggregator_histories_total", Help: "REQ_HIST answered."}),
+		seconds:   f.NewHistogram(prometheus.HistogramOpts{Name: "quotes_aggregator_report_seconds", Help: "Time to make a report.", Buckets: prometheus.ExponentialBuckets(0.0005, 2, 13)}),
+	}
+}
+
+// reported counts one report.
+func (m *metrics) reported(r *wire.Report) {
+	coverage := "full"
+	if r.Coverage < 1 {
+		coverage = "partial"
+	}
+	m.reports.WithLabelValues(coverage).Inc()
+	for _, s := range r.Sources {
+		m.sources.WithLabelValues(s.Name, s.State).Inc()
+	}
+}

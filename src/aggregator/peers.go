@@ -1,0 +1,152 @@
+package aggregator
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"time"
+
+	"quotes/src/breaker"
+	"quotes/src/quote"
+	"quotes/src/wire"
+)
+
+// peer is one source: its connection and the breaker before it.
+type peer struct {
+	name   string
+	client *wire.Client
+	brk    *breaker.Breaker
+}
+
+func newPeer(name, addr string, log *slog.Logger) (*peer, error) {
+	p := &peer{name: name}
+	p.client = wire.NewClient(wire.ClientConfig{Dial: wire.DialConfig{Addr: addr, DialTimeout: time.Second}, MaxBackoff: 500 * time.Millisecond,
+		OnUp: func(context.Context, *wire.Session) error {
+			log.Info("peer up", "peer", name, "addr", addr)
+			return nil
+		},
+		OnDown: func(err error) { log.Debug("peer down", "peer", name, "addr", addr, "err", err) },
+	})
+	var err error
+	p.brk, err = breaker.New(breaker.Config{
+		Name: name, Window: 20, MinCalls: 10, FailureRate: 0.5, ConsecutiveFailures: 3,
+		OpenFor: 200 * time.Millisecond, OpenMax: time.Second, Lease: 10 * time.Second, Trials: 1,
+		OnTransition: func(t breaker.Transition) {
+			log.Info("breaker", "breaker", t.Breaker, "from", t.From, "to", t.To, "rule", t.Rule,
+				"calls", t.Counts.Calls, "failures", t.Counts.Failures, "consecutive", t.Counts.ConsecutiveFailures, "open_for", t.OpenFor)
+		},
+	})
+	return p, err
+}
+
+func (p *peer) status() wire.Peer {
+	state := "down"
+	if p.client.Up() {
+		state = "up"
+	}
+	return wire.Peer{Name: p.name, Addr: p.client.Addr(), State: state}
+}
+
+// breakerStatus turns the breaker's snapshot into its wire form, which is its JSON.
+func (p *peer) breakerStatus() (out wire.BreakerStatus) {
+	raw, err := json.Marshal(p.brk.Snapshot())
+	if err == nil {
+		err = json.Unmarshal(raw, &out)
+	}
+	if err != nil {
+		out.Name = err.Error() // a defect; it must be seen
+	}
+	return out
+}
+
+// fault says whether an error is the source's own: that a symbol is unknown is not.
+func fault(err error) bool {
+	switch wire.CodeOf(err) {
+	case wire.BadRequest, wire.BadSymbol, wire.TooLarge:
+		return false
+	}
+	return true
+}
+
+// quotes asks core for the symbols, each by itself, so that one unknown symbol does not cost the others.
+func (p *peer) quotes(ctx context.Context, symbols []quote.Symbol) (map[quote.Symbol]asked, error) {
+	type begun struct {
+		wait func(context.Context) (wire.Frame, error)
+		name quote.Symbol
+	}
+	s, err := p.client.Session(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var calls []begun
+	for _, name := range symbols {
+		wait, err := s.Begin(wire.Frame{Type: wire.TypeReqQuote, Topic: string(name), BudgetMS: left(ctx)})
+		if err != nil {
+			return nil, err
+		}
+		calls = append(calls, begun{wait, name})
+	}
+	out := make(map[quote.Symbol]asked, len(symbols))
+	for _, c := range calls {
+		f, err := c.wait(ctx)
+		var q quote.Quote
+		if err == nil {
+			err = f.Decode(&q)
+		}
+		if err != nil && wire.CodeOf(err) != wire.BadSymbol {
+			return nil, err // the waits left over end with the context
+		}
+		out[c.name] = asked{q, err}
+	}
+	return out, nil
+}
+
+// asked is core's answer for one symbol: a quote, or that it knows none.
+type asked struct {
+	quote quote.Quote
+	err   error
+}
+
+// history asks a shard, gathering the frames of its answer.
+func (p *peer) history(ctx context.Context, req wire.ReqHist) (wire.RespHist, error) {
+	all := wire.RespHist{Ranges: map[quote.Topic][]quote.Range{}, InSync: map[int]bool{}}
+	err := p.client.Stream(ctx, wire.Make(wire.TypeReqHist, req), func(f wire.Frame) error {
+		var part wire.RespHist
+		if err := f.Decode(&part); err != nil {
+			return err
+		}
+		all.Records = append(all.Records, part.Records...)
+		for t, r := range part.Ranges {
+			all.Ranges[t] = append(all.Ranges[t], r...)
+		}
+		for slot, in := range part.InSync {
+			all.InSync[slot] = in
+		}
+		all.More = part.More
+		return nil
+	})
+	return all, err
+}
+
+// left returns the milliseconds that a context still has, at least 1.
+func left(ctx context.Context) int64 {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return 0
+	}
+	return max(time.Until(deadline).Milliseconds(), 1)
+}
+
+// reason puts an error into the few words of a source's row.
+func reason(err error) string {
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(err, breaker.ErrOpen):
+		return "breaker_open"
+	case errors.Is(err, wire.ErrDown), errors.Is(err, wire.ErrClosed):
+		return "not_connected"
+	}
+	return string(wire.CodeOf(err))
+}

@@ -1,0 +1,192 @@
+package aggregator
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"quotes/src/placement"
+	"quotes/src/quote"
+	"quotes/src/scatter"
+	"quotes/src/wire"
+)
+
+// price puts the current price and core's row into a report: core's own quote, or the last one that the shards know.
+func price(r *wire.Report, s quote.Symbol, core scatter.Row[answer], last map[quote.Symbol]quote.Quote) {
+	row := source("core", core.State, core.Err, core.Took)
+	switch got := core.Answer.quotes[s]; {
+	case core.State != scatter.OK:
+		r.Errors = append(r.Errors, "core: "+core.Err.Error())
+		if q, ok := last[s]; ok {
+			r.CurrentPrice = &q
+		}
+	case got.err != nil:
+		row.State, row.Reason = wire.SourceFailed, string(wire.CodeOf(got.err))
+		r.Errors = append(r.Errors, "core: "+got.err.Error())
+	default:
+		r.CurrentPrice = &got.quote
+		if q := got.quote.Quality; q.State != quote.Live {
+			row.State, row.Reason = wire.SourceStale, string(q.Reason)
+			if q.Reason == "" {
+				row.Reason = string(q.State)
+			}
+		}
+	}
+	r.Sources = append([]wire.Source{row}, r.Sources...)
+	count(r)
+}
+
+// count accounts for every source.
+func count(r *wire.Report) {
+	r.Total, r.OK, r.Stale, r.Failed, r.Skipped = len(r.Sources), 0, 0, 0, 0
+	for _, s := range r.Sources {
+		switch s.State {
+		case wire.SourceOK:
+			r.OK++
+		case wire.SourceStale:
+			r.Stale++
+		case wire.SourceFailed:
+			r.Failed++
+		default:
+			r.Skipped++
+		}
+	}
+}
+
+// lastPrices asks the owners for the newest quote of each symbol: for when core does not answer. What comes is stale,
+// with the age that the wall clock gives.
+func (a *Aggregator) lastPrices(ctx context.Context, symbols []quote.Symbol) map[quote.Symbol]quote.Quote {
+	one := 1
+	var targets []scatter.Target[wire.RespHist]
+	for _, s := range symbols {
+		for _, owner := range a.table.Owners(placement.Slot(string(s))) {
+			p := a.shards[owner]
+			req := wire.ReqHist{Symbols: []quote.Symbol{s}, Kinds: []quote.Kind{quote.Quotes}, Order: wire.Desc, Limit: &one, Before: map[quote.Topic]quote.Point{}}
+			targets = append(targets, scatter.Target[wire.RespHist]{Name: p.name, Breaker: p.brk, Fault: fault,
+				Call: func(ctx context.Context) (wire.RespHist, error) { return p.history(ctx, req) }})
+		}
+	}
+	out := map[quote.Symbol]quote.Quote{}
+	for _, row := range scatter.Gather(ctx, targets) {
+		for _, rec := range row.Answer.Records {
+			var q quote.Quote
+			if json.Unmarshal(rec.Payload, &q) != nil {
+				continue
+			}
+			have := out[q.Symbol]
+			if q.Epoch, q.Seq = rec.Epoch, rec.Seq; rec.Point().Compare(quote.Point{Epoch: have.Epoch, Seq: have.Seq}) <= 0 {
+				continue
+			}
+			age := max(time.Since(q.Received.Std()).Milliseconds(), 0)
+			q.Quality = quote.Quality{State: quote.Stale, Reason: quote.CoreLost, AgeMS: &age}
+			out[q.Symbol] = q
+		}
+	}
+	return out
+}
+
+// reqQuote answers REQ_QUOTE from core, or with the last prices that the shards know.
+func (a *Aggregator) reqQuote(ctx context.Context, f *wire.Frame) (any, error) {
+	var req wire.ReqQuote
+	if len(f.Payload) > 0 {
+		if err := f.Decode(&req); err != nil {
+			return nil, err
+		}
+	}
+	ctx, cancel := within(ctx)
+	defer cancel()
+	single := len(req.Symbols) == 0
+	ask := wire.Frame{Type: wire.TypeReqQuote, Topic: f.Topic, Payload: f.Payload}
+	rows := scatter.Gather(ctx, []scatter.Target[json.RawMessage]{{Name: "core", Breaker: a.core.brk, Fault: fault,
+		Call: func(ctx context.Context) (json.RawMessage, error) {
+			ctx, cancel := half(ctx)
+			defer cancel()
+			return a.core.raw(ctx, ask, single)
+		}}})
+	row := rows[0]
+	if row.State == scatter.OK {
+		return row.Answer, nil
+	}
+	if !fault(row.Err) {
+		return nil, row.Err
+	}
+	return a.withoutCore(ctx, f.Topic, req.Symbols, single, row.Err)
+}
+
+// withoutCore answers REQ_QUOTE while core does not.
+func (a *Aggregator) withoutCore(ctx context.Context, topic string, names []string, single bool, why error) (any, error) {
+	if single && topic == "" {
+		s, ok := a.first.Load().(quote.Symbol)
+		if !ok {
+			return nil, why
+		}
+		topic = string(s)
+	}
+	if single {
+		names = []string{topic}
+	}
+	var symbols []quote.Symbol
+	for _, n := range names {
+		if n == "*" {
+			return nil, wire.Errorf(wire.Unavailable, "core does not answer, so nobody knows all symbols: name them (%v)", why)
+		}
+		s, err := quote.ParseSymbol(n)
+		if err != nil {
+			return nil, err
+		}
+		symbols = append(symbols, s)
+	}
+	last := a.lastPrices(ctx, symbols)
+	out := make([]quote.Quote, 0, len(symbols))
+	for _, s := range symbols {
+		q, ok := last[s]
+		if !ok {
+			return nil, wire.Errorf(wire.Unavailable, "core does not answer and the shards have no price of %s: %v", s, why)
+		}
+		out = append(out, q)
+	}
+	if single {
+		return out[0], nil
+	}
+	return out, nil
+}
+
+// raw asks core and hands its answer on as it is; arrays that came in several frames are joined.
+func (p *peer) raw(ctx context.Context, ask wire.Frame, single bool) (json.RawMessage, error) {
+	var joined []json.RawMessage
+	var one json.RawMessage
+	err := p.client.Stream(ctx, ask, func(f wire.Frame) error {
+		if single {
+			one = f.Payload
+			return nil
+		}
+		var part []json.RawMessage
+		err := f.Decode(&part)
+		joined = append(joined, part...)
+		return err
+	})
+	if err != nil || single {
+		return one, err
+	}
+	return json.Marshal(joined)
+}
+
+// defaultSymbol returns the symbol of a request that names none: as configured, or core's first, remembered.
+func (a *Aggregator) defaultSymbol(ctx context.Context) (quote.Symbol, error) {
+	if s, ok := a.first.Load().(quote.Symbol); ok {
+		return s, nil
+	}
+	ctx, cancel := half(ctx)
+	defer cancel()
+	raw, err := a.core.raw(ctx, wire.Frame{Type: wire.TypeReqQuote}, true)
+	if err != nil {
+		return "", wire.Errorf(wire.Unavailable, "no symbol was named and core does not say its first one: %v", err)
+	}
+	var q quote.Quote
+	if err := json.Unmarshal(raw, &q); err != nil {
+		return "", fmt.Errorf("core's quote: %w", err)
+	}
+	a.first.Store(q.Symbol)
+	return q.Symbol, nil
+}
