@@ -45,8 +45,10 @@ func (s *Shard) hello(c *wire.Conn, f wire.Frame, me *caller) {
 		return
 	}
 	now := time.Now()
-	core := &session{epoch: h.Epoch, instance: h.Instance, addr: c.RemoteAddr(), since: now, heard: now,
-		close: func(err error) { _ = c.Send(wire.ErrorFrame(err)); c.Close(err) }}
+	core := &session{
+		epoch: h.Epoch, instance: h.Instance, addr: c.RemoteAddr(), since: now, heard: now,
+		close: func(err error) { _ = c.Send(wire.ErrorFrame(err)); c.Close(err) },
+	}
 	w := &write{core: core, announce: true, hello: me.parts}
 	me.parts = nil
 	if _, err = s.committer.do(c.Context(), w); err != nil {

@@ -27,13 +27,17 @@ func newMetrics() *metrics {
 	return &metrics{
 		appended: counter("appended_records_total", "Records from core that are on disk, each counted once."),
 		commits:  counter("commits_total", "Synced commits: each makes one or more batches durable."),
-		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "quotes_shard_commit_seconds",
-			Help: "Time of one synced commit.", Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16)}),
+		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "quotes_shard_commit_seconds",
+			Help: "Time of one synced commit.", Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16),
+		}),
 		repaired:  counter("repaired_records_total", "Records that were copied from a twin."),
 		lost:      counter("lost_records_total", "Seqs that core named as lost."),
 		conflicts: counter("conflicts_total", "Records refused because another one has their position."),
-		failures: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "quotes_shard_repair_failures_total",
-			Help: "Rounds of repair that failed, by twin."}, []string{"peer"}),
+		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "quotes_shard_repair_failures_total",
+			Help: "Rounds of repair that failed, by twin.",
+		}, []string{"peer"}),
 		queries: counter("history_requests_total", "REQ_HIST requests answered."),
 		served:  counter("history_records_total", "Records in those answers."),
 	}

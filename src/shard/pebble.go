@@ -50,8 +50,7 @@ func openPebble(fs vfs.FS, dir string, cache, memtable int, log *slog.Logger) (*
 // lockError tells a folder in use from one that can't be written. Pebble says the former in its own words where it is
 // this very process that has it open.
 func lockError(err error) error {
-	var path *os.PathError
-	if errors.As(err, &path) {
+	if _, isPath := errors.AsType[*os.PathError](err); isPath {
 		return err
 	}
 	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) || err.Error() == "lock held by current process" {

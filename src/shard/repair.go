@@ -108,8 +108,10 @@ func (m *mender) page(ctx context.Context, s *wire.Session, batch []want) (rows 
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	limit := pageLimit
-	req := wire.ReqHist{Kinds: []quote.Kind{batch[0].topic.Kind()}, Limit: &limit,
-		After: map[quote.Topic]quote.Point{}, Before: map[quote.Topic]quote.Point{}}
+	req := wire.ReqHist{
+		Kinds: []quote.Kind{batch[0].topic.Kind()}, Limit: &limit,
+		After: map[quote.Topic]quote.Point{}, Before: map[quote.Topic]quote.Point{},
+	}
 	asked := map[quote.Topic]want{}
 	for _, w := range batch {
 		req.Symbols = append(req.Symbols, w.topic.Symbol())

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -70,13 +69,15 @@ func testLog() *slog.Logger {
 	if os.Getenv("QUOTES_TEST_LOG") != "" {
 		return slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
-	return slog.New(slog.NewTextHandler(io.Discard, nil))
+	return slog.New(slog.DiscardHandler)
 }
 
 func (r *rig) start(i int) {
 	r.t.Helper()
-	s, err := New(Config{Name: fmt.Sprintf("shard-%d", i), Listen: "127.0.0.1:0", Data: "data", Shards: rigShards, fs: r.fs[i],
-		dial: r.dial, RepairEvery: 50 * time.Millisecond, MemtableMB: 1, CacheMB: 1, Log: testLog().With("shard", i)})
+	s, err := New(Config{
+		Name: fmt.Sprintf("shard-%d", i), Listen: "127.0.0.1:0", Data: "data", Shards: rigShards, fs: r.fs[i],
+		dial: r.dial, RepairEvery: 50 * time.Millisecond, MemtableMB: 1, CacheMB: 1, Log: testLog().With("shard", i),
+	})
 	require.NoError(r.t, err)
 	ctx, stop := context.WithCancel(context.Background())
 	run := &running{s, stop, make(chan error, 1)}
@@ -144,8 +145,10 @@ func (r *rig) all(i int, topic quote.Topic) (out []wire.Record) {
 	var last quote.Point
 	limit := 700
 	for {
-		h := r.hist(i, wire.ReqHist{Symbols: []quote.Symbol{topic.Symbol()}, Kinds: []quote.Kind{topic.Kind()}, Limit: &limit,
-			After: map[quote.Topic]quote.Point{topic: last}})
+		h := r.hist(i, wire.ReqHist{
+			Symbols: []quote.Symbol{topic.Symbol()}, Kinds: []quote.Kind{topic.Kind()}, Limit: &limit,
+			After: map[quote.Topic]quote.Point{topic: last},
+		})
 		out = append(out, h.Records...)
 		if !h.More {
 			return out
@@ -185,7 +188,6 @@ type fakeCore struct {
 	epoch    uint64
 	instance string
 	log      map[quote.Topic][]string
-	lost     map[quote.Topic][]wire.LostRange
 	links    []*coreLink
 }
 
@@ -196,7 +198,8 @@ type coreLink struct {
 	stop    chan struct{}
 }
 
-var testStart = time.Date(2026, 11, 23, 14, 0, 0, 0, time.UTC)
+// testStart is when the tests' market opens.
+func testStart() time.Time { return time.Date(2026, 11, 23, 14, 0, 0, 0, time.UTC) }
 
 func newCore(r *rig, epoch uint64) *fakeCore {
 	c := &fakeCore{r: r, epoch: epoch, instance: fmt.Sprint("core-", epoch), log: map[quote.Topic][]string{}}
@@ -278,7 +281,7 @@ func (c *fakeCore) one(t quote.Topic) {
 
 // payloadOf makes a payload that names its position; timestamps are not in the order of seqs.
 func payloadOf(t quote.Topic, epoch, seq uint64) string {
-	at := quote.TimeOf(testStart.Add(time.Duration(seq^3) * time.Millisecond))
+	at := quote.TimeOf(testStart().Add(time.Duration(seq^3) * time.Millisecond))
 	if t.Kind() == quote.Trades {
 		return fmt.Sprintf(`{"id":"%d-%d<&>","symbol":"%s","price":"27.30","quantity":"100","timestamp":"%s","received":"%s"}`, epoch, seq, t.Symbol(), at, at)
 	}

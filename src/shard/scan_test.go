@@ -26,7 +26,7 @@ func TestHistoryAgainstAPlainList(t *testing.T) {
 				for seq := uint64(1); seq <= 20; seq++ {
 					if rng.IntN(4) > 0 {
 						row := rowOf(t, quote.TopicOf(k, s), epoch, seq)
-						row.timestamp = quote.TimeOf(testStart) + quote.Time(rng.IntN(30)) // many are equal
+						row.timestamp = quote.TimeOf(testStart()) + quote.Time(rng.IntN(30)) // many are equal
 						rows = append(rows, row)
 					}
 				}
@@ -65,7 +65,7 @@ func randomQuery(rng *rand.Rand, symbols []quote.Symbol) (req wire.ReqHist) {
 	}
 	req.Kinds = [][]quote.Kind{nil, {quote.Quotes}, {quote.Trades}, {quote.Trades, quote.Quotes}}[rng.IntN(4)]
 	if rng.IntN(2) == 0 {
-		req.From = quote.TimeOf(testStart) + quote.Time(rng.IntN(15))
+		req.From = quote.TimeOf(testStart()) + quote.Time(rng.IntN(15))
 		req.To = req.From + quote.Time(rng.IntN(15))
 	}
 	if rng.IntN(2) == 0 {

@@ -27,7 +27,7 @@ func newStory(t *testing.T) *story {
 	require.NoError(t, err)
 	table, err := placement.New(shards, 2)
 	require.NoError(t, err)
-	st := &story{t: t, s: newState(0, table), now: testStart}
+	st := &story{t: t, s: newState(0, table), now: testStart()}
 	r := &rig{table: table}
 	st.topic = quote.TopicOf(quote.Quotes, r.symbolsOf(0, 1, 1)[0])
 	st.slot, st.twin = placement.Slot(string(st.topic.Symbol())), 1
