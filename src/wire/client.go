@@ -1,11 +1,13 @@
 package wire
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,7 +20,7 @@ type ClientConfig struct {
 	// OnUp is called with each new session before anybody else gets it: the place for SUBSCRIBE or HELLO.
 	// An error closes the session. May be nil.
 	OnUp func(context.Context, *Session) error
-	// OnDown is called when a session ended or could not be had. May be nil.
+	// OnDown is called when a session ended or could not be had, after its last OnFrame; not for the end of Run. May be nil.
 	OnDown func(error)
 
 	MinBackoff time.Duration // before the second dial; 50 ms where 0
@@ -46,65 +48,82 @@ func NewClient(cfg ClientConfig) *Client {
 // Addr returns the address it dials.
 func (c *Client) Addr() string { return c.cfg.Dial.Addr }
 
-// Run keeps the connection until ctx ends, then closes it and returns nil.
+// Run keeps the connection until ctx ends, then closes it and returns nil. It must be called once.
 func (c *Client) Run(ctx context.Context) error {
-	backoff := c.cfg.MinBackoff
+	step := c.cfg.MinBackoff
 	for ctx.Err() == nil {
-		began := time.Now()
-		retry := c.once(ctx)
-		if time.Since(began) > c.cfg.MaxBackoff {
-			backoff = c.cfg.MinBackoff // it held for a while
+		up, retry := c.once(ctx)
+		if up > c.cfg.MaxBackoff {
+			step = c.cfg.MinBackoff // it held for a while
 		}
-		wait := max(backoff/2+rand.N(backoff/2+1), retry)
-		backoff = min(2*backoff, c.cfg.MaxBackoff)
+		wait := retry + step/2 + rand.N(step/2+1)
+		step = min(2*step, c.cfg.MaxBackoff)
 		select {
 		case <-ctx.Done():
 		case <-time.After(wait):
+			c.set(nil, nil, true)
 		}
-		c.set(nil, nil, true)
 	}
 	c.set(nil, fmt.Errorf("%w: client ended", ErrDown), false)
 	return nil
 }
 
-// once dials, serves one session to its end, and returns how long the server asked to stay away.
-func (c *Client) once(ctx context.Context) (retry time.Duration) {
-	var mu sync.Mutex // guards retry: GOAWAY comes on the reading goroutine
+// once dials and serves one session to its end. It returns how long that was up, and how long the server asked to stay away.
+func (c *Client) once(ctx context.Context) (up, retry time.Duration) {
+	var asked atomic.Int64
 	dial := c.cfg.Dial
 	dial.OnFrame = func(f Frame) {
 		var g Goaway
 		if f.Type == TypeGoaway && f.Decode(&g) == nil {
-			mu.Lock()
-			retry = time.Duration(min(g.RetryAfterMS, time.Minute.Milliseconds())) * time.Millisecond
-			mu.Unlock()
+			asked.Store(min(max(g.RetryAfterMS, 0), maxRetry.Milliseconds()))
 		}
 		if c.cfg.Dial.OnFrame != nil {
 			c.cfg.Dial.OnFrame(f)
 		}
 	}
 	s, err := Dial(ctx, dial)
-	if err == nil && c.cfg.OnUp != nil {
-		if err = c.cfg.OnUp(ctx, s); err != nil {
-			s.Close()
-		}
-	}
 	if err == nil {
-		c.set(s, nil, false)
-		select {
-		case <-ctx.Done():
-			s.Close()
-		case <-s.Done():
-		}
-		<-s.Done()
-		err = s.Err()
+		began := time.Now()
+		err = c.serve(ctx, s)
+		up = time.Since(began)
 	}
 	c.set(nil, err, false)
 	if c.cfg.OnDown != nil && ctx.Err() == nil {
 		c.cfg.OnDown(err)
 	}
-	mu.Lock()
-	defer mu.Unlock()
-	return retry
+	return up, time.Duration(asked.Load()) * time.Millisecond
+}
+
+const (
+	maxRetry  = time.Minute // a GOAWAY that asks for more gets this
+	lastFrame = time.Second // how long Run waits for an OnFrame that runs when ctx ends
+)
+
+// serve makes one session everybody's until it ends, and returns why that was. No OnFrame of it runs any more then,
+// unless ctx has ended and it hangs.
+func (c *Client) serve(ctx context.Context, s *Session) error {
+	stop := context.AfterFunc(ctx, s.Close)
+	defer stop()
+	var refused error
+	if c.cfg.OnUp != nil {
+		if refused = c.cfg.OnUp(ctx, s); refused != nil {
+			s.Close()
+		}
+	}
+	if refused == nil {
+		c.set(s, nil, false)
+	}
+	<-s.Done()
+	c.set(nil, cmp.Or(refused, s.Err()), false)
+	select {
+	case <-s.read:
+	case <-ctx.Done():
+		select {
+		case <-s.read:
+		case <-time.After(lastFrame):
+		}
+	}
+	return cmp.Or(refused, s.Err())
 }
 
 func (c *Client) set(s *Session, err error, dialing bool) {

@@ -79,5 +79,12 @@ func CodeOf(err error) Code {
 	return AsError(err).Code
 }
 
-// ErrorFrame returns the ERROR frame for err.
-func ErrorFrame(err error) Frame { return Make(TypeError, AsError(err)) }
+// maxMessage bounds the message of an ERROR frame, in bytes: it may repeat what a client sent.
+const maxMessage = 1 << 10
+
+// ErrorFrame returns the ERROR frame for err. A message of more than 1 KiB is cut.
+func ErrorFrame(err error) Frame {
+	e := *AsError(err)
+	e.Message = clip(e.Message, maxMessage)
+	return Make(TypeError, e)
+}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
+	"unicode/utf8"
 
 	"quotes/src/quote"
 )
@@ -75,15 +77,18 @@ func (f *Frame) Point() quote.Point { return quote.Point{Epoch: f.Epoch, Seq: f.
 func ParseFrame(line []byte) (Frame, error) {
 	var f Frame
 	trimmed := bytes.TrimSpace(line)
-	if len(trimmed) == 0 || trimmed[0] != '{' {
+	switch {
+	case len(trimmed) == 0 || trimmed[0] != '{':
 		return f, fmt.Errorf("%w: it begins with %.16q", ErrNotObject, trimmed)
+	case !utf8.Valid(trimmed):
+		return f, fmt.Errorf("%w: it is not UTF-8", ErrNotObject)
 	}
 	if err := json.Unmarshal(trimmed, &f); err != nil {
 		var field *json.UnmarshalTypeError
 		if !errors.As(err, &field) {
 			return f, fmt.Errorf("%w: %w", ErrNotObject, err)
 		}
-		return f, Errorf(BadRequest, "field %q is a JSON %s, want %s", field.Field, field.Value, field.Type)
+		return f, Errorf(BadRequest, "field %q is a JSON %s, want %s", field.Field, clip(field.Value, 40), field.Type)
 	}
 	if string(f.Payload) == "null" {
 		f.Payload = nil
@@ -97,16 +102,24 @@ func ParseFrame(line []byte) (Frame, error) {
 	return f, nil
 }
 
-// Decode reads the payload into v. A missing or malformed payload is an [*Error] with code bad_request,
-// or bad_symbol where a symbol or topic was refused.
+// Decode reads the payload into v. A missing or malformed payload is an [*Error] with code bad_request. Symbols, topics
+// and limits are whatever was sent: to check them is the caller's.
 func (f *Frame) Decode(v any) error {
 	if len(f.Payload) == 0 {
 		return Errorf(BadRequest, "%s needs a payload", f.Type)
 	}
 	if err := json.Unmarshal(f.Payload, v); err != nil {
-		return Errorf(BadRequest, "payload of %s: %v", f.Type, err)
+		return Errorf(BadRequest, "payload of %s: %s", f.Type, clip(err.Error(), 200))
 	}
 	return nil
+}
+
+// clip keeps what an error repeats of foreign input short.
+func clip(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
 // Append adds the frame as one line, newline included, to b. The payload must be valid JSON without newlines.

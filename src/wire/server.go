@@ -3,7 +3,6 @@ package wire
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"sync"
@@ -15,7 +14,8 @@ type ServerConfig struct {
 	// OnFrame gets each frame, in order, on the connection's reading goroutine. It must not block for long:
 	// what takes time goes through [Conn.Answer]. Required.
 	OnFrame func(*Conn, Frame)
-	// OnClose is called once for each connection that got as far as a frame, after its last OnFrame. May be nil.
+	// OnClose is called once for each connection that was not taken over, after its last OnFrame and when all that
+	// Answer runs has ended. May be nil.
 	OnClose func(*Conn, error)
 	// OnFirst may take a connection over: it gets the first line, without its newline. When it returns true, the server
 	// forgets the connection, and the function it got owns it: net.Conn's reads begin with that line. May be nil.
@@ -82,23 +82,27 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	return &Server{cfg: cfg, leaving: make(chan struct{}), conns: map[*Conn]struct{}{}}, nil
 }
 
-// Serve accepts on ln until ctx ends, then drains: it closes ln, sends GOAWAY, lets requests in work end, and closes all,
-// within the Drain bound. It returns nil after a drain, else why it could not accept.
+// Serve accepts on ln until ctx ends, then drains: it closes ln, sends GOAWAY, lets requests in work end, and closes all.
+// What is in work after the Drain bound loses its connection and its context; Serve returns when it has ended.
+// It returns nil after a drain, else why it could not accept. It must be called once.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	stop := context.AfterFunc(ctx, func() { _ = ln.Close() })
 	defer stop()
 	var err error
-	for {
+	for failing := false; ; {
 		var nc net.Conn
 		if nc, err = ln.Accept(); err == nil {
+			failing = false
 			s.accept(nc)
 			continue
 		}
-		var ne net.Error
-		if ctx.Err() != nil || !errors.As(err, &ne) || !ne.Timeout() && !isTooManyFiles(err) {
+		if ctx.Err() != nil || !isTooManyFiles(err) {
 			break
 		}
-		s.cfg.Log.Warn("accept failed", "err", err)
+		if !failing {
+			s.cfg.Log.Warn("accept failed", "err", err)
+		}
+		failing = true
 		select {
 		case <-ctx.Done():
 		case <-time.After(50 * time.Millisecond):
@@ -146,7 +150,7 @@ func (s *Server) drain() {
 	close(s.leaving)
 	s.mu.Lock()
 	for c := range s.conns {
-		go c.goaway()
+		s.wg.Go(c.leave) // the connection itself is in wg still
 	}
 	s.mu.Unlock()
 	done := make(chan struct{})
@@ -172,6 +176,3 @@ func (s *Server) isLeaving() bool {
 		return false
 	}
 }
-
-// isEOF reports whether err is the quiet end of a stream.
-func isEOF(err error) bool { return errors.Is(err, io.EOF) }

@@ -30,6 +30,7 @@ type Session struct {
 	cfg  DialConfig
 	out  *lineWriter
 	done chan struct{}
+	read chan struct{} // closed when nothing is read any more, and no OnFrame runs
 
 	mu      sync.Mutex
 	next    uint64
@@ -58,8 +59,9 @@ func Dial(ctx context.Context, cfg DialConfig) (*Session, error) {
 		return nil, fmt.Errorf("%w: dial %s: %w", ErrDown, cfg.Addr, err)
 	}
 	setUserTimeout(nc, userTimeout)
-	s := &Session{nc: nc, cfg: cfg, out: newLineWriter(nc, cfg.WriteTimeout), done: make(chan struct{}), pending: map[uint64]*call{}}
-	go s.read()
+	s := &Session{nc: nc, cfg: cfg, done: make(chan struct{}), read: make(chan struct{}), pending: map[uint64]*call{}}
+	s.out = newLineWriter(nc, cfg.WriteTimeout, func(err error) { s.fail(fmt.Errorf("write: %w", err)) })
+	go s.serve()
 	return s, nil
 }
 
@@ -79,24 +81,24 @@ func (s *Session) Close() { s.fail(ErrClosed) }
 // LocalAddr returns this end's address.
 func (s *Session) LocalAddr() string { return s.nc.LocalAddr().String() }
 
-// Send writes a frame that has no answer.
+// Send writes a frame that has no answer. It blocks while the server does not read, at most for the write timeout.
 func (s *Session) Send(f Frame) error { return s.wrote(s.out.write(f.Append)) }
 
-// Write copies and writes whole lines.
+// Write copies and writes whole lines, like Send.
 func (s *Session) Write(lines []byte) error {
 	return s.wrote(s.out.write(func(b []byte) []byte { return append(b, lines...) }))
 }
 
+// wrote returns why the session ended in place of what the connection said of it.
 func (s *Session) wrote(err error) error {
 	if err != nil {
-		s.fail(fmt.Errorf("write: %w", err))
 		return s.Err()
 	}
 	return nil
 }
 
 // Do sends a request and waits for its one answer. An ERROR is returned as an [*Error]; so is a passed deadline.
-// The time that ctx leaves crosses the wire as budget_ms.
+// The time that ctx leaves crosses the wire as budget_ms. It returns when ctx ends, even while the server reads nothing.
 func (s *Session) Do(ctx context.Context, f Frame) (Frame, error) {
 	var reply Frame
 	err := s.Stream(ctx, f, func(r Frame) error { reply = r; return nil })
@@ -106,6 +108,9 @@ func (s *Session) Do(ctx context.Context, f Frame) (Frame, error) {
 // Stream sends a request and calls each for every reply, up to the one without more. An error of each ends it and is
 // returned; replies that come later are dropped.
 func (s *Session) Stream(ctx context.Context, f Frame, each func(Frame) error) error {
+	if err := ctx.Err(); err != nil {
+		return s.given(f, err)
+	}
 	if f.BudgetMS == 0 {
 		if deadline, ok := ctx.Deadline(); ok {
 			f.BudgetMS = max(time.Until(deadline).Milliseconds(), 1)
@@ -116,8 +121,11 @@ func (s *Session) Stream(ctx context.Context, f Frame, each func(Frame) error) e
 		return err
 	}
 	defer s.forget(f.ID, c)
-	if err := s.Send(f); err != nil {
-		return err
+	if err := s.out.queue(ctx, f.Append); err != nil {
+		if ctx.Err() != nil {
+			return s.given(f, ctx.Err())
+		}
+		return s.Err()
 	}
 	for {
 		r, err := s.await(ctx, f, c)
@@ -144,10 +152,7 @@ func (s *Session) await(ctx context.Context, f Frame, c *call) (Frame, error) {
 	case r := <-c.replies:
 		return r, nil
 	case <-ctx.Done():
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return Frame{}, fmt.Errorf("%w: %w", Errorf(DeadlineExceeded, "no answer to %s from %s", f.Type, s.cfg.Addr), ctx.Err())
-		}
-		return Frame{}, ctx.Err()
+		return Frame{}, s.given(f, ctx.Err())
 	case <-s.done:
 		select {
 		case r := <-c.replies:
@@ -156,6 +161,14 @@ func (s *Session) await(ctx context.Context, f Frame, c *call) (Frame, error) {
 			return Frame{}, s.Err()
 		}
 	}
+}
+
+// given returns what a request that was given up fails with.
+func (s *Session) given(f Frame, err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%w: %w", Errorf(DeadlineExceeded, "no answer to %s from %s", f.Type, s.cfg.Addr), err)
+	}
+	return err
 }
 
 // replyError returns what an ERROR frame carries.
@@ -191,12 +204,12 @@ func (s *Session) forget(id uint64, c *call) {
 	close(c.gone)
 }
 
-// read hands over what comes until the connection ends.
-func (s *Session) read() {
-	in := lineReader{conn: s.nc, max: s.cfg.MaxLine, line: time.Minute, touched: s.cfg.Touched}
-	forever := func() time.Duration { return 0 }
+// serve hands over what comes until the connection ends.
+func (s *Session) serve() {
+	defer close(s.read)
+	in := lineReader{conn: s.nc, max: s.cfg.MaxLine, line: time.Minute, touched: s.cfg.Touched, idle: func() time.Duration { return 0 }}
 	for {
-		line, err := in.next(forever)
+		line, err := in.next()
 		if err != nil {
 			s.fail(err)
 			return
@@ -206,7 +219,7 @@ func (s *Session) read() {
 		}
 		f, err := ParseFrame(line)
 		if err != nil {
-			s.fail(fmt.Errorf("%s sent garbage: %w", s.cfg.Addr, err))
+			s.fail(fmt.Errorf("it sent garbage: %v", err)) // not wrapped: its code is not about a request of ours
 			return
 		}
 		s.dispatch(f)
@@ -230,7 +243,13 @@ func (s *Session) dispatch(f Frame) {
 	}
 	select {
 	case c.replies <- f:
+		return
+	default:
+	}
+	select {
+	case c.replies <- f:
 	case <-c.gone:
+	case <-s.done:
 	}
 }
 

@@ -1,0 +1,177 @@
+package wire
+
+import (
+	"context"
+	"net"
+	"sync"
+	"time"
+)
+
+// lineWriter writes whole lines from many goroutines. What comes while a write is in work goes out together in the next.
+type lineWriter struct {
+	conn    net.Conn
+	timeout time.Duration // of one write
+	broken  func(error)   // called without the lock when a write has failed, before anybody learns of it
+
+	mu      sync.Mutex
+	turn    *sync.Cond // a write has ended
+	buf     []byte     // what the next write takes; empty when none is in work
+	free    []byte     // the buffer that is not in use
+	writing bool
+	begun   uint64 // writes of buf that have begun
+	done    uint64 // those that went well
+	err     error  // the first failure
+}
+
+const (
+	maxPending = 64 << 10 // queued bytes beyond which queue waits
+	keepBuffer = 16 << 10 // a larger buffer is given back when nothing waits
+)
+
+func newLineWriter(conn net.Conn, timeout time.Duration, broken func(error)) *lineWriter {
+	w := &lineWriter{conn: conn, timeout: timeout, broken: broken}
+	w.turn = sync.NewCond(&w.mu)
+	return w
+}
+
+// write writes the lines that add appends, and returns when the connection has taken them or is broken.
+func (w *lineWriter) write(add func([]byte) []byte) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err != nil {
+		return w.err
+	}
+	w.buf = add(w.buf)
+	mine := w.begun + 1
+	if !w.writing {
+		w.writing = true
+		w.flush()
+		w.hand()
+	}
+	for w.done < mine && w.err == nil {
+		w.turn.Wait()
+	}
+	if w.done >= mine {
+		return nil
+	}
+	return w.err
+}
+
+// queue leaves the lines that add appends to a goroutine. It waits only while too much is queued already, at most until
+// ctx ends. Nobody learns here of a write that fails later: broken does.
+func (w *lineWriter) queue(ctx context.Context, add func([]byte) []byte) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.buf) >= maxPending {
+		stop := context.AfterFunc(ctx, w.wake)
+		defer stop()
+	}
+	for len(w.buf) >= maxPending && w.err == nil && ctx.Err() == nil {
+		w.turn.Wait()
+	}
+	if w.err != nil {
+		return w.err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	w.buf = add(w.buf)
+	if !w.writing {
+		w.writing = true
+		w.hand()
+	}
+	return nil
+}
+
+// writev writes whole lines from the caller's own memory, without a copy, alone in its write.
+func (w *lineWriter) writev(lines net.Buffers) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for w.writing && w.err == nil {
+		w.turn.Wait()
+	}
+	if w.err != nil {
+		return w.err
+	}
+	w.writing = true
+	err := w.unlocked(func() error { _, err := lines.WriteTo(w.conn); return err })
+	w.hand()
+	return err
+}
+
+// hand ends this goroutine's turn: who wrote its own lines does not stay to write those of others.
+func (w *lineWriter) hand() {
+	if len(w.buf) > 0 && w.err == nil {
+		go w.rest()
+		return
+	}
+	w.settle()
+}
+
+// rest writes until nothing waits.
+func (w *lineWriter) rest() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for len(w.buf) > 0 && w.err == nil {
+		w.flush()
+	}
+	w.settle()
+}
+
+// settle says that no write is in work.
+func (w *lineWriter) settle() {
+	w.writing = false
+	if cap(w.buf) > keepBuffer || w.err != nil {
+		w.buf = nil
+	}
+	if cap(w.free) > keepBuffer || w.err != nil {
+		w.free = nil
+	}
+	w.turn.Broadcast()
+}
+
+// flush writes what waits. The lock is held on entry and return, not meanwhile.
+func (w *lineWriter) flush() {
+	out := w.buf
+	w.buf = w.free[:0]
+	w.begun++
+	n := w.begun
+	if w.unlocked(func() error { _, err := w.conn.Write(out); return err }) == nil {
+		w.done = n
+	}
+	w.free = out
+	w.turn.Broadcast()
+}
+
+// unlocked runs one write under the deadline and without the lock, and keeps its error.
+func (w *lineWriter) unlocked(write func() error) error {
+	w.mu.Unlock()
+	err := w.conn.SetWriteDeadline(time.Now().Add(w.timeout))
+	if err == nil {
+		err = write()
+	}
+	if err != nil {
+		w.broken(err)
+	}
+	w.mu.Lock()
+	if w.err == nil {
+		w.err = err
+	}
+	return err
+}
+
+// drain waits until nothing is in work.
+func (w *lineWriter) drain() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for w.writing && w.err == nil {
+		w.turn.Wait()
+	}
+}
+
+// wake lets everybody look again.
+func (w *lineWriter) wake() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.turn.Broadcast()
+}
