@@ -107,9 +107,12 @@ func (b *Breaker) acquireSlow() (Permit, error) {
 	return Permit{}, &OpenError{b.cfg.Name, s, max(b.openUntil-now, 0)}
 }
 
-// Done says how the call ended and returns what became of it.
+// Done says how the call ended and returns what became of it. Of the zero Permit, which a refusal returns, it is nothing.
 func (p Permit) Done(o Outcome) Verdict {
 	b := p.b
+	if b == nil {
+		return Late
+	}
 	b.mu.Lock()
 	defer b.unlock()
 	now := b.now()
