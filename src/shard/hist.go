@@ -25,8 +25,10 @@ type lostHist struct {
 // history answers REQ_HIST: all frames but the last go through send.
 func (s *Shard) history(ctx context.Context, f wire.Frame, send func(wire.Frame) error) (wire.Frame, error) {
 	var req wire.ReqHist
-	if err := f.Decode(&req); err != nil {
-		return wire.Frame{}, err
+	if len(f.Payload) > 0 { // without one it asks for everything
+		if err := f.Decode(&req); err != nil {
+			return wire.Frame{}, err
+		}
 	}
 	q, err := s.state.parseQuery(req)
 	if err != nil {

@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -48,28 +49,27 @@ func TestWhatCoreHasBufferedIsLeftToCore(t *testing.T) {
 	c.flush()
 	r.requireSynced(0, 1, 2)
 
+	topic := quote.TopicOf(quote.Quotes, sym[0])
+	slot := placement.Slot(string(sym[0]))
+
 	r.stop(1)
 	c.cut(1)
-	c.publish(10, sym...)
-	c.drop(1) // these the twin must give
-	c.publish(10, sym...)
-	for _, l := range []int{0} {
-		c.links[l].queue = nil
-	}
-	// The twin has 11 to 20 only; 21 to 30 are in core's buffer for shard-1.
-	for _, topic := range []quote.Topic{quote.TopicOf(quote.Quotes, sym[0])} {
-		for seq := uint64(11); seq <= 20; seq++ {
-			c.links[0].queue = append(c.links[0].queue, wire.Record{Topic: topic, Seq: seq, Payload: []byte(c.log[topic][seq-1])})
-		}
+	for range 10 { // 11 to 20 go to the twin alone, 21 to 30 to nobody yet
+		c.one(topic)
 	}
 	c.flush()
+	c.drop(1)
+	for range 10 {
+		c.one(topic)
+	}
 	r.start(1)
 	c.connect(1)
-	slot := placement.Slot(string(sym[0]))
-	topic := quote.TopicOf(quote.Quotes, sym[0])
 	require.Eventually(t, func() bool { return r.up[1].state.holding(topic, 1000).held.Through() == 20 }, patience, often)
 	_, out := r.synced(1)
 	require.Contains(t, out, slot, "in sync with records missing")
+	c.flush()
+	r.requireSynced(0, 1, 2)
+	c.requireAll(1)
 }
 
 func TestBothOwnersAwayAndBackInEitherOrder(t *testing.T) {
@@ -140,25 +140,12 @@ func TestAWipedVolumeIsRebuiltFromTheTwinsLossesIncluded(t *testing.T) {
 	r.requireSynced(0)
 	old.requireAll(0)
 	for name := range c.log {
-		require.Equal(t, r.up[1+placementOther(r, name)].state.holdings(name), r.holdingsOn(0, name), name)
+		if owners := c.owners(name); slices.Contains(owners, 0) {
+			twin := owners[0] + owners[1]
+			require.Equal(t, r.up[twin].state.holdings(name), r.up[0].state.holdings(name), name)
+		}
 	}
 	require.Equal(t, []quote.Span{{First: 151, Last: 151}}, r.up[0].state.holding(topic, 1000).gone())
-}
-
-// placementOther says which of shard-1 and shard-2 has a topic: 0 or 1.
-func placementOther(r *rig, t quote.Topic) int {
-	if r.table.Owns(1, placement.Slot(string(t.Symbol()))) {
-		return 0
-	}
-	return 1
-}
-
-// holdingsOn is what a shard holds of a topic; of one that it doesn't own, what the other has.
-func (r *rig) holdingsOn(i int, t quote.Topic) []*holding {
-	if !r.table.Owns(i, placement.Slot(string(t.Symbol()))) {
-		i = 1 + placementOther(r, t)
-	}
-	return r.up[i].state.holdings(t)
 }
 
 func TestANewEpochIsInSyncOnlyAfterTheOldOnesWereCompared(t *testing.T) {
@@ -174,24 +161,15 @@ func TestANewEpochIsInSyncOnlyAfterTheOldOnesWereCompared(t *testing.T) {
 	c.cut(1, 2)
 
 	next := newCore(r, 2000)
-	r.reach(1, false) // nor can it reach shard-1
-	for _, conn := range []int{1, 2} {
-		r.stop(conn)
-	}
+	r.stop(1)
+	r.stop(2)
 	next.connect(0)
 	in, _ := r.synced(0)
 	require.Empty(t, in, "in sync without having compared")
 	r.start(1)
 	r.start(2)
 	// The twins are back and are copied from, but don't know the new epoch yet: an old core could still add to them.
-	require.Eventually(t, func() bool {
-		for name, log := range c.log {
-			if r.table.Owns(0, placement.Slot(string(name.Symbol()))) && r.up[0].state.holding(name, 1000).held.Through() < uint64(len(log)) {
-				return false
-			}
-		}
-		return true
-	}, patience, often)
+	require.Eventually(t, func() bool { return c.holdsAll(0) }, patience, often)
 	in, _ = r.synced(0)
 	require.Empty(t, in, "in sync while a twin takes records of the old core")
 	next.connect(1, 2)
@@ -215,14 +193,7 @@ func TestWithCoreAwayATwinIsStillCopiedFrom(t *testing.T) {
 	c.publish(20, r.symbols()...)
 	c.flush()
 	c.cut(1, 2)
-	require.Eventually(t, func() bool {
-		for name, log := range c.log {
-			if r.table.Owns(0, placement.Slot(string(name.Symbol()))) && r.up[0].state.holding(name, 1000).held.Through() < uint64(len(log)) {
-				return false
-			}
-		}
-		return true
-	}, patience, often)
+	require.Eventually(t, func() bool { return c.holdsAll(0) }, patience, often)
 	for i := range 3 {
 		in, _ := r.synced(i)
 		require.Empty(t, in, "in sync without core")

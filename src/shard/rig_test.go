@@ -366,6 +366,16 @@ func (c *fakeCore) requireAll(i int) {
 	}
 }
 
+// holdsAll reports whether a shard holds all of its topics in this core's epoch.
+func (c *fakeCore) holdsAll(i int) bool {
+	for t, log := range c.log {
+		if slices.Contains(c.owners(t), i) && c.r.up[i].state.holding(t, c.epoch).held.Through() < uint64(len(log)) {
+			return false
+		}
+	}
+	return true
+}
+
 // symbolsOf returns n symbols that the two shards share.
 func (r *rig) symbolsOf(a, b, n int) (out []quote.Symbol) {
 	for i := 0; len(out) < n; i++ {

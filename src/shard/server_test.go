@@ -156,7 +156,9 @@ func TestBadRequestsHaveTheirCodes(t *testing.T) {
 		want wire.Code
 	}{
 		"unknown type":               {"REQ_QUOTE", struct{}{}, wire.BadRequest},
-		"no payload":                 {wire.TypeReqHist, nil, wire.BadRequest},
+		"no payload":                 {wire.TypeReqHist, nil, ""},
+		"APPEND without payload":     {wire.TypeAppend, nil, wire.BadRequest},
+		"HELLO without payload":      {wire.TypeHello, nil, wire.BadRequest},
 		"payload of another shape":   {wire.TypeReqHist, []int{1}, wire.BadRequest},
 		"malformed symbol":           {wire.TypeReqHist, wire.ReqHist{Symbols: []quote.Symbol{"petr4"}}, wire.BadSymbol},
 		"empty symbol":               {wire.TypeReqHist, wire.ReqHist{Symbols: []quote.Symbol{""}}, wire.BadSymbol},
