@@ -82,7 +82,7 @@ func (a *Aggregator) Run(ctx context.Context) error {
 	defer stop()
 	var clients errgroup.Group
 	for _, p := range a.peers() {
-		clients.Go(func() error { return p.client.Run(peers) })
+		clients.Go(func() error { return p.run(peers) })
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return srv.Serve(ctx, a.ln) })

@@ -93,6 +93,45 @@ func (h *histories) covered(slot int) bool {
 	return answered == len(owners)
 }
 
+// lacks reports whether a slot that the shard owns is not covered: then it is worth asking the shard once more.
+func (h *histories) lacks(shard int) bool {
+	for _, slot := range h.slots {
+		if h.table.Owns(shard, slot) && !h.covered(slot) {
+			return true
+		}
+	}
+	return false
+}
+
+// secondChance bounds how long the second asking may take.
+const secondChance = 100 * time.Millisecond
+
+// again asks once more those that did not answer, where the coverage depends on them: behind an open breaker, or between
+// two dials, a shard may have come back this very moment. It goes past the breaker, whose probe will see the same.
+func again[R any](ctx context.Context, rows []scatter.Row[R], targets []scatter.Target[R], needed func(int) bool, hurry func(int)) {
+	ctx, cancel := context.WithTimeout(ctx, secondChance)
+	defer cancel()
+	var retry []scatter.Target[R]
+	var at []int
+	for i, row := range rows {
+		if row.State != scatter.OK && (row.State == scatter.Skipped || reason(row.Err) == notConnected) && needed(i) {
+			hurry(i)
+			retry = append(retry, scatter.Target[R]{Name: targets[i].Name, Call: targets[i].Call})
+			at = append(at, i)
+		}
+	}
+	for k, row := range scatter.Gather(ctx, retry) {
+		if row.State == scatter.OK {
+			rows[at[k]] = row
+		}
+	}
+}
+
+// hurry makes the shard with a row dial now.
+func (a *Aggregator) hurry(asked []int) func(int) {
+	return func(i int) { a.shards[asked[i]].client.Hurry() }
+}
+
 // sources writes the shards' rows of a report: ok where a shard is in sync for all that it was asked, stale where not.
 func (h *histories) sources() (out []wire.Source, errs []string) {
 	for _, row := range h.rows {

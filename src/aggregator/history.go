@@ -33,6 +33,7 @@ func (a *Aggregator) reqHist(ctx context.Context, f *wire.Frame) (any, error) {
 	defer cancel()
 	h, targets := a.ask(req.Symbols, req)
 	h.rows = scatter.Gather(ctx, targets)
+	again(ctx, h.rows, targets, func(i int) bool { return h.lacks(h.asked[i]) }, a.hurry(h.asked))
 	if err := refused(h.rows); err != nil {
 		return nil, err
 	}

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"quotes/src/breaker"
 	"quotes/src/quote"
 	"quotes/src/wire"
@@ -31,13 +33,29 @@ func newPeer(name, addr string, log *slog.Logger) (*peer, error) {
 	var err error
 	p.brk, err = breaker.New(breaker.Config{
 		Name: name, Window: 20, MinCalls: 10, FailureRate: 0.5, ConsecutiveFailures: 3,
-		OpenFor: 200 * time.Millisecond, OpenMax: time.Second, Lease: 10 * time.Second, Trials: 1,
+		OpenFor: 100 * time.Millisecond, OpenMax: time.Second, Lease: 10 * time.Second, Trials: 1,
+		Probe: p.probe, ProbeTimeout: 500 * time.Millisecond,
 		OnTransition: func(t breaker.Transition) {
 			log.Info("breaker", "breaker", t.Breaker, "from", t.From, "to", t.To, "rule", t.Rule,
 				"calls", t.Counts.Calls, "failures", t.Counts.Failures, "consecutive", t.Counts.ConsecutiveFailures, "open_for", t.OpenFor)
 		},
 	})
 	return p, err
+}
+
+// probe asks for the cheapest thing: the status.
+func (p *peer) probe(ctx context.Context) error {
+	p.client.Hurry()
+	_, err := p.client.Do(ctx, wire.Frame{Type: wire.TypeReqStatus})
+	return err
+}
+
+// run keeps the connection and probes behind an open breaker, until ctx ends.
+func (p *peer) run(ctx context.Context) error {
+	var g errgroup.Group
+	g.Go(func() error { return p.client.Run(ctx) })
+	g.Go(func() error { return p.brk.Run(ctx) })
+	return g.Wait()
 }
 
 func (p *peer) status() wire.Peer {
@@ -138,6 +156,9 @@ func left(ctx context.Context) int64 {
 	return max(time.Until(deadline).Milliseconds(), 1)
 }
 
+// notConnected is the reason of a source that there is no connection to.
+const notConnected = "not_connected"
+
 // reason puts an error into the few words of a source's row.
 func reason(err error) string {
 	switch {
@@ -146,7 +167,7 @@ func reason(err error) string {
 	case errors.Is(err, breaker.ErrOpen):
 		return "breaker_open"
 	case errors.Is(err, wire.ErrDown), errors.Is(err, wire.ErrClosed):
-		return "not_connected"
+		return notConnected
 	}
 	return string(wire.CodeOf(err))
 }

@@ -130,6 +130,14 @@ func (a *Aggregator) reports(ctx context.Context, req *wire.ReqReport, limit int
 		}
 	}
 	rows := scatter.Gather(ctx, targets)
+	again(ctx, rows[1:], targets[1:], func(i int) bool {
+		for _, s := range mine[asked[i]] {
+			if a.pick(s, rows[1:], asked).lacks(asked[i]) {
+				return true
+			}
+		}
+		return false
+	}, a.hurry(asked))
 	core := rows[0]
 	last := map[quote.Symbol]quote.Quote{}
 	if core.State != scatter.OK {

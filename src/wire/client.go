@@ -36,13 +36,14 @@ type Client struct {
 	err     error         // why there is none; nil while the first dial is in work
 	changed chan struct{} // closed at each change of the two above
 	dialing bool
+	hurry   chan struct{} // the wait between dials is over
 }
 
 // NewClient returns a Client; nothing is dialled before Run.
 func NewClient(cfg ClientConfig) *Client {
 	def(&cfg.MinBackoff, 50*time.Millisecond)
 	def(&cfg.MaxBackoff, 2*time.Second)
-	return &Client{cfg: cfg, changed: make(chan struct{}), dialing: true}
+	return &Client{cfg: cfg, changed: make(chan struct{}), dialing: true, hurry: make(chan struct{}, 1)}
 }
 
 // Addr returns the address it dials.
@@ -62,10 +63,26 @@ func (c *Client) Run(ctx context.Context) error {
 		case <-ctx.Done():
 		case <-time.After(wait):
 			c.set(nil, nil, true)
+		case <-c.hurry: // set by Hurry
 		}
 	}
 	c.set(nil, fmt.Errorf("%w: client ended", ErrDown), false)
 	return nil
+}
+
+// Hurry ends the wait between two dials, if there is one now, so that Session waits for the outcome of a dial of now. It is
+// for callers who have a reason to believe that the address answers again; waits grow as if it had not been called.
+func (c *Client) Hurry() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.session != nil || c.dialing {
+		return
+	}
+	select {
+	case c.hurry <- struct{}{}:
+		c.err, c.dialing = nil, true
+	default:
+	}
 }
 
 // once dials and serves one session to its end. It returns how long that was up, and how long the server asked to stay away.
