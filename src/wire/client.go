@@ -205,7 +205,8 @@ func (c *Client) Stream(ctx context.Context, f Frame, each func(Frame) error) er
 // Decoded sends a request with in as its payload and reads the answer's payload into out.
 func Decoded(ctx context.Context, c interface {
 	Do(context.Context, Frame) (Frame, error)
-}, typ string, in, out any) error {
+}, typ string, in, out any,
+) error {
 	f, err := c.Do(ctx, Make(typ, in))
 	if err != nil {
 		return err

@@ -125,7 +125,6 @@ const userTimeout = 3 * time.Second
 func (c *Conn) Hold() (release func()) {
 	if c.holds.Add(1) == 1 {
 		setUserTimeout(c.nc, userTimeout)
-		c.in.rearm()
 	}
 	return sync.OnceFunc(func() {
 		if c.holds.Add(-1) > 0 {

@@ -113,6 +113,17 @@ func TestReleaseByAnotherGoroutineStartsTheIdleTime(t *testing.T) {
 	})
 }
 
+func TestReleaseDoesNotGiveALineMoreTime(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := serve(t, ServerConfig{OnFrame: func(c *Conn, _ Frame) { time.AfterFunc(5*time.Second, c.Hold()) }})
+		p := r.connect()
+		p.say(`{"type":"HOLD"}` + "\n" + "{")
+		began := time.Now()
+		p.refused(BadRequest)
+		require.Equal(t, 10*time.Second, time.Since(began))
+	})
+}
+
 func TestHeldConnectionOutlivesItsHalfClose(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		cfg, held := holding(false)
@@ -179,6 +190,21 @@ func TestBudgetIsKeptWhateverTheHandlerDoes(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestPassedDeadlineIsToldBeforeTheEnd(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := serve(t, ServerConfig{OnFrame: func(c *Conn, f Frame) {
+			c.Answer(f, func(ctx context.Context) (Frame, error) { <-ctx.Done(); return Frame{}, ctx.Err() })
+		}})
+		for range 200 {
+			p := r.connect()
+			p.say(`{"type":"X","id":5,"budget_ms":10}`)
+			p.halfClose()
+			p.refused(DeadlineExceeded)
+			p.ended()
+		}
+	})
 }
 
 func TestAnswersCarryWhatTheHandlerSays(t *testing.T) {

@@ -55,6 +55,26 @@ func TestOnFirstTakesAConnectionOver(t *testing.T) {
 	})
 }
 
+func TestTakenConnectionGetsNoGoaway(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var r *rig
+		r = serve(t, ServerConfig{OnFrame: pong, OnFirst: func(c *Conn, line []byte) bool {
+			nc := c.Takeover(line)
+			r.quit()
+			time.Sleep(time.Second) // the drain begins while this connection is still the server's
+			got, err := bufio.NewReader(nc).ReadString('\n')
+			require.NoError(t, err)
+			require.Equal(t, "GET /\n", got)
+			_ = nc.Close()
+			return true
+		}})
+		p := r.connect()
+		p.say("GET /\n")
+		p.ended()
+		require.NoError(t, <-r.done)
+	})
+}
+
 func TestOnFirstIsAskedOnce(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		asked := 0

@@ -200,9 +200,11 @@ func Make(typ string, v any) Frame {
 	if v == nil {
 		return Frame{Type: typ}
 	}
-	payload, err := json.Marshal(v)
-	if err != nil {
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false) // what stands inside goes out byte by byte
+	if err := enc.Encode(v); err != nil {
 		return ErrorFrame(fmt.Errorf("encode %s: %w", typ, err))
 	}
-	return Frame{Type: typ, Payload: payload}
+	return Frame{Type: typ, Payload: bytes.TrimSuffix(out.Bytes(), []byte("\n"))}
 }

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -143,7 +144,14 @@ func (c *chunks) Read(b []byte) (int, error) {
 func FuzzLines(f *testing.F) {
 	f.Add([]byte("a\nbb\n\nccc"), []byte{0}, uint16(10))
 	f.Add([]byte(strings.Repeat("x", 9000)+"\n"+strings.Repeat("y\n", 9000)), []byte{255, 0, 3}, uint16(9001))
-	f.Add([]byte(strings.Repeat(strings.Repeat("z", 5000)+"\n", 40)), []byte{250}, uint16(5000))
+	for _, width := range []int{1, 600, 5000} {
+		var text []byte
+		for n := range 100_000 / (width + 5) {
+			text = fmt.Appendf(text, "%*d\n", width, n)
+		}
+		f.Add(text, []byte{255}, uint16(5000))
+		f.Add(text, []byte{99, 1}, uint16(60_000))
+	}
 	f.Add([]byte("exact\nlonger\nx\n"), []byte{}, uint16(6))
 	f.Fuzz(func(t *testing.T, text, sizes []byte, limit uint16) {
 		most := int(limit) + 2

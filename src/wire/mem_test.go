@@ -140,14 +140,17 @@ func (c *memConn) Close() error {
 	c.in.change(func() { c.in.gone = true })
 	return c.CloseWrite()
 }
+
 func (c *memConn) SetReadDeadline(t time.Time) error {
 	c.in.change(func() { c.in.deadline[reading] = t })
 	return nil
 }
+
 func (c *memConn) SetWriteDeadline(t time.Time) error {
 	c.out.change(func() { c.out.deadline[writing] = t })
 	return nil
 }
+
 func (c *memConn) SetDeadline(t time.Time) error {
 	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }

@@ -33,7 +33,6 @@ func (c *Conn) serve() {
 	if c.srv.isLeaving() {
 		c.goaway()
 	}
-	c.out.drain()
 	if c.srv.cfg.OnClose != nil {
 		c.srv.cfg.OnClose(c, reason)
 	}
@@ -110,14 +109,14 @@ func (c *Conn) goesOn(err error) bool {
 	switch {
 	case c.silent.Load() && (isEOF(err) || errors.Is(err, os.ErrDeadlineExceeded)):
 		c.silent.Store(false)
-		return !c.srv.cfg.OnSilent(c) && !isEOF(err)
+		return !c.srv.cfg.OnSilent(c) // the end of the stream is read again
 	case errors.Is(err, errTooLong):
 		_ = c.Send(ErrorFrame(Errorf(TooLarge, "line is longer than %d bytes", c.srv.cfg.MaxLine)))
 	case errors.Is(err, errSlow):
 		_ = c.Send(ErrorFrame(Errorf(BadRequest, "line not complete %v after its first byte", c.srv.cfg.LineTimeout)))
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		if c.holds.Load() > 0 {
-			return true // held in the last moment
+			return true // held since the read began
 		}
 		_ = c.Send(ErrorFrame(Errorf(Unavailable, "idle for %v without a subscription", c.srv.cfg.IdleTimeout)))
 	case !isEOF(err):

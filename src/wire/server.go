@@ -127,8 +127,10 @@ func (s *Server) accept(nc net.Conn) {
 	s.mu.Unlock()
 	s.wg.Go(func() {
 		if full {
-			c.Close(c.Send(ErrorFrame(&Error{Code: Unavailable, RetryAfterMS: s.cfg.RetryAfter.Milliseconds(),
-				Message: "too many connections"})))
+			c.Close(c.Send(ErrorFrame(&Error{
+				Code: Unavailable, RetryAfterMS: s.cfg.RetryAfter.Milliseconds(),
+				Message: "too many connections",
+			})))
 			return
 		}
 		c.serve()

@@ -172,7 +172,25 @@ func TestOnCloseComesOnceAndLast(t *testing.T) {
 	})
 }
 
-func TestABrokenConnectionEndsItsWork(t *testing.T) {
+func TestResetConnectionEndsItsWork(t *testing.T) {
+	cause := make(chan error, 1)
+	connect, _ := tcp(t, ServerConfig{OnFrame: func(c *Conn, f Frame) {
+		c.Answer(f, func(ctx context.Context) (Frame, error) {
+			_ = c.Reply(f, Frame{Type: "BEGUN", More: true})
+			<-ctx.Done()
+			cause <- context.Cause(ctx)
+			return Frame{}, ctx.Err()
+		})
+	}})
+	p := connect()
+	p.say("{\"type\":\"WORK\"}\n")
+	require.Equal(t, "BEGUN", p.next().Type)
+	require.NoError(t, p.Conn.(*net.TCPConn).SetLinger(0))
+	require.NoError(t, p.Close())
+	require.ErrorIs(t, <-cause, syscall.ECONNRESET)
+}
+
+func TestClosedConnectionEndsItsWork(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var cause error
 		connect := serve(t, ServerConfig{OnFrame: func(c *Conn, f Frame) {

@@ -108,9 +108,6 @@ func (s *Session) Do(ctx context.Context, f Frame) (Frame, error) {
 // Stream sends a request and calls each for every reply, up to the one without more. An error of each ends it and is
 // returned; replies that come later are dropped.
 func (s *Session) Stream(ctx context.Context, f Frame, each func(Frame) error) error {
-	if err := ctx.Err(); err != nil {
-		return s.given(f, err)
-	}
 	if f.BudgetMS == 0 {
 		if deadline, ok := ctx.Deadline(); ok {
 			f.BudgetMS = max(time.Until(deadline).Milliseconds(), 1)

@@ -189,7 +189,9 @@ func TestDeadlineHoldsThoughTheServerReadsNothing(t *testing.T) {
 		}
 		require.Equal(t, 20*time.Second, time.Since(began))
 		require.NoError(t, s.Err(), "the session has not failed yet")
+		s.out.mu.Lock()
 		require.Less(t, len(s.out.buf), 2*memRoom, "and not all is kept")
+		s.out.mu.Unlock()
 		<-s.Done()
 		require.Equal(t, time.Minute, time.Since(began))
 		require.ErrorContains(t, s.Err(), "write: ")

@@ -160,15 +160,6 @@ func (w *lineWriter) unlocked(write func() error) error {
 	return err
 }
 
-// drain waits until nothing is in work.
-func (w *lineWriter) drain() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for w.writing && w.err == nil {
-		w.turn.Wait()
-	}
-}
-
 // wake lets everybody look again.
 func (w *lineWriter) wake() {
 	w.mu.Lock()
