@@ -57,8 +57,10 @@ func (a *Aggregator) ask(symbols []quote.Symbol, req wire.ReqHist) (*histories, 
 		r := req
 		r.Symbols = mine[i]
 		h.asked = append(h.asked, i)
-		targets = append(targets, scatter.Target[wire.RespHist]{Name: p.name, Breaker: p.brk, Fault: fault,
-			Call: func(ctx context.Context) (wire.RespHist, error) { return p.history(ctx, r) }})
+		targets = append(targets, scatter.Target[wire.RespHist]{
+			Name: p.name, Breaker: p.brk, Fault: fault,
+			Call: func(ctx context.Context) (wire.RespHist, error) { return p.history(ctx, r) },
+		})
 	}
 	return h, targets
 }

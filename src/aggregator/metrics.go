@@ -18,8 +18,10 @@ type metrics struct {
 func newMetrics(reg prometheus.Registerer, a *Aggregator) *metrics {
 	f := promauto.With(reg)
 	for _, p := range a.peers() {
-		f.NewGaugeFunc(prometheus.GaugeOpts{Name: "quotes_aggregator_breaker_state", Help: "0 closed, 1 open, 2 half-open, 3 forced open, 4 disabled.",
-			ConstLabels: prometheus.Labels{"breaker": p.name}}, func() float64 { return float64(p.brk.State()) })
+		f.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "quotes_aggregator_breaker_state", Help: "0 closed, 1 open, 2 half-open, 3 forced open, 4 disabled.",
+			ConstLabels: prometheus.Labels{"breaker": p.name},
+		}, func() float64 { return float64(p.brk.State()) })
 	}
 	return &metrics{
 		reports:   f.NewCounterVec(prometheus.CounterOpts{Name: "quotes_aggregator_reports_total", Help: "Reports made, by completeness."}, []string{"coverage"}),

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -23,7 +24,8 @@ type peer struct {
 
 func newPeer(name, addr string, log *slog.Logger) (*peer, error) {
 	p := &peer{name: name}
-	p.client = wire.NewClient(wire.ClientConfig{Dial: wire.DialConfig{Addr: addr, DialTimeout: time.Second}, MaxBackoff: 500 * time.Millisecond,
+	p.client = wire.NewClient(wire.ClientConfig{
+		Dial: wire.DialConfig{Addr: addr, DialTimeout: time.Second}, MaxBackoff: 500 * time.Millisecond,
 		OnUp: func(context.Context, *wire.Session) error {
 			log.Info("peer up", "peer", name, "addr", addr)
 			return nil
@@ -138,9 +140,7 @@ func (p *peer) history(ctx context.Context, req wire.ReqHist) (wire.RespHist, er
 		for t, r := range part.Ranges {
 			all.Ranges[t] = append(all.Ranges[t], r...)
 		}
-		for slot, in := range part.InSync {
-			all.InSync[slot] = in
-		}
+		maps.Copy(all.InSync, part.InSync)
 		all.More = part.More
 		return nil
 	})

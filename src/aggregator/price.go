@@ -63,8 +63,10 @@ func (a *Aggregator) lastPrices(ctx context.Context, symbols []quote.Symbol) map
 		for _, owner := range a.table.Owners(placement.Slot(string(s))) {
 			p := a.shards[owner]
 			req := wire.ReqHist{Symbols: []quote.Symbol{s}, Kinds: []quote.Kind{quote.Quotes}, Order: wire.Desc, Limit: &one, Before: map[quote.Topic]quote.Point{}}
-			targets = append(targets, scatter.Target[wire.RespHist]{Name: p.name, Breaker: p.brk, Fault: fault,
-				Call: func(ctx context.Context) (wire.RespHist, error) { return p.history(ctx, req) }})
+			targets = append(targets, scatter.Target[wire.RespHist]{
+				Name: p.name, Breaker: p.brk, Fault: fault,
+				Call: func(ctx context.Context) (wire.RespHist, error) { return p.history(ctx, req) },
+			})
 		}
 	}
 	out := map[quote.Symbol]quote.Quote{}
@@ -98,12 +100,14 @@ func (a *Aggregator) reqQuote(ctx context.Context, f *wire.Frame) (any, error) {
 	defer cancel()
 	single := len(req.Symbols) == 0
 	ask := wire.Frame{Type: wire.TypeReqQuote, Topic: f.Topic, Payload: f.Payload}
-	rows := scatter.Gather(ctx, []scatter.Target[json.RawMessage]{{Name: "core", Breaker: a.core.brk, Fault: fault,
+	rows := scatter.Gather(ctx, []scatter.Target[json.RawMessage]{{
+		Name: "core", Breaker: a.core.brk, Fault: fault,
 		Call: func(ctx context.Context) (json.RawMessage, error) {
 			ctx, cancel := half(ctx)
 			defer cancel()
 			return a.core.raw(ctx, ask, single)
-		}}})
+		},
+	}})
 	row := rows[0]
 	if row.State == scatter.OK {
 		return row.Answer, nil

@@ -125,8 +125,10 @@ func (a *Aggregator) reports(ctx context.Context, req *wire.ReqReport, limit int
 	for i, p := range a.shards {
 		if len(mine[i]) > 0 {
 			asked = append(asked, i)
-			targets = append(targets, scatter.Target[answer]{Name: p.name, Breaker: p.brk, Fault: fault,
-				Call: func(ctx context.Context) (answer, error) { return p.trades(ctx, mine[i], hist) }})
+			targets = append(targets, scatter.Target[answer]{
+				Name: p.name, Breaker: p.brk, Fault: fault,
+				Call: func(ctx context.Context) (answer, error) { return p.trades(ctx, mine[i], hist) },
+			})
 		}
 	}
 	rows := scatter.Gather(ctx, targets)

@@ -37,8 +37,10 @@ func newWeb(a *Aggregator) *web {
 	mux.HandleFunc("/", func(rw http.ResponseWriter, r *http.Request) {
 		problem(rw, http.StatusNotFound, wire.Errorf(wire.BadRequest, "nothing at %.80q: try /v1/report?symbol=SYMBOL", r.URL.Path))
 	})
-	w.srv = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: time.Minute,
-		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+	w.srv = &http.Server{
+		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: time.Minute,
+		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+	}
 	return w
 }
 
@@ -67,7 +69,7 @@ func (w *web) run(ctx context.Context) error {
 	return nil
 }
 
-// Accept, Close and Addr make the web a net.Listener of the handed-over connections.
+// Accept returns the next connection that was handed over: with Close and Addr the web is its own net.Listener.
 func (w *web) Accept() (net.Conn, error) {
 	select {
 	case nc := <-w.conns:

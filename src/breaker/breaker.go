@@ -41,8 +41,10 @@ func New(cfg Config) (*Breaker, error) {
 	if err := cfg.defaults(); err != nil {
 		return nil, err
 	}
-	return &Breaker{cfg: cfg, base: time.Now(), since: time.Now(), window: newWindow(cfg.Window),
-		trials: make([]time.Duration, cfg.Trials), changed: make(chan struct{})}, nil
+	return &Breaker{
+		cfg: cfg, base: time.Now(), since: time.Now(), window: newWindow(cfg.Window),
+		trials: make([]time.Duration, cfg.Trials), changed: make(chan struct{}),
+	}, nil
 }
 
 func (b *Breaker) now() time.Duration { return time.Since(b.base) }

@@ -154,14 +154,16 @@ func TestOpenTimeBacksOffToItsCap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		var held []time.Duration
-		b, _ := guard(t, breaker.Config{ConsecutiveFailures: 1, OpenFor: time.Second, OpenMax: 4 * time.Second,
+		b, _ := guard(t, breaker.Config{
+			ConsecutiveFailures: 1, OpenFor: time.Second, OpenMax: 4 * time.Second,
 			OnTransition: func(tr breaker.Transition) {
 				mu.Lock()
 				defer mu.Unlock()
 				if tr.To == breaker.Open {
 					held = append(held, tr.OpenFor)
 				}
-			}})
+			},
+		})
 		call(t, b, breaker.Failure)
 		for range 3 {
 			time.Sleep(5 * time.Second)
@@ -179,7 +181,8 @@ func TestProbeDecidesAndCallersAreNoGuineaPigs(t *testing.T) {
 		defer cancel()
 		var up atomic.Bool
 		var probes, together atomic.Int32
-		b, seen := guard(t, breaker.Config{ConsecutiveFailures: 1, OpenFor: time.Second, OpenMax: 2 * time.Second, ProbeTimeout: time.Second,
+		b, seen := guard(t, breaker.Config{
+			ConsecutiveFailures: 1, OpenFor: time.Second, OpenMax: 2 * time.Second, ProbeTimeout: time.Second,
 			Probe: func(ctx context.Context) error {
 				require.EqualValues(t, 1, together.Add(1), "one probe at a time")
 				defer together.Add(-1)
@@ -191,7 +194,8 @@ func TestProbeDecidesAndCallersAreNoGuineaPigs(t *testing.T) {
 					return errDown
 				}
 				return nil
-			}})
+			},
+		})
 		go func() { _ = b.Run(ctx) }()
 		call(t, b, breaker.Failure)
 		time.Sleep(20 * time.Second)
@@ -271,8 +275,10 @@ func TestManyGoroutinesAtTheMomentOfOpening(t *testing.T) {
 }
 
 func TestTransitionJSON(t *testing.T) {
-	tr := breaker.Transition{Breaker: "exchange", From: breaker.Closed, To: breaker.Open, Rule: "failure_rate",
-		At: time.Date(2026, 11, 23, 14, 0, 0, 1000, time.UTC), Generation: 1, Counts: breaker.Counts{Calls: 3, Failures: 2}}
+	tr := breaker.Transition{
+		Breaker: "exchange", From: breaker.Closed, To: breaker.Open, Rule: "failure_rate",
+		At: time.Date(2026, 11, 23, 14, 0, 0, 1000, time.UTC), Generation: 1, Counts: breaker.Counts{Calls: 3, Failures: 2},
+	}
 	got, err := json.Marshal(tr)
 	require.NoError(t, err)
 	require.JSONEq(t, `{"breaker":"exchange","from":"closed","to":"open","rule":"failure_rate","at":"2026-11-23T14:00:00.000001Z",

@@ -162,8 +162,10 @@ func (b *Broker) status() wire.Status {
 	if b.pub.conn != nil {
 		core.Addr, core.State = b.pub.conn.RemoteAddr(), "up"
 	}
-	st := wire.Status{Process: "broker", Version: b.cfg.Version, Since: quote.TimeOf(b.since), Epoch: b.pub.epoch,
-		Peers: []wire.Peer{core}, Topics: make(map[quote.Topic]wire.TopicInfo, len(b.topics))}
+	st := wire.Status{
+		Process: "broker", Version: b.cfg.Version, Since: quote.TimeOf(b.since), Epoch: b.pub.epoch,
+		Peers: []wire.Peer{core}, Topics: make(map[quote.Topic]wire.TopicInfo, len(b.topics)),
+	}
 	for name, t := range b.topics {
 		st.Topics[name] = t.info()
 	}

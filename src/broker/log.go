@@ -66,8 +66,10 @@ func (t *topic) record(f *wire.Frame, now time.Time) int {
 
 // lose logs a gap.
 func (t *topic) lose(after, before quote.Point, count *uint64, now time.Time) {
-	t.append(entry{point: quote.Point{Epoch: before.Epoch, Seq: before.Seq - 1}, at: now,
-		gap: &wire.Lost{Topic: t.name, After: after, Before: before, Count: count}})
+	t.append(entry{
+		point: quote.Point{Epoch: before.Epoch, Seq: before.Seq - 1}, at: now,
+		gap: &wire.Lost{Topic: t.name, After: after, Before: before, Count: count},
+	})
 }
 
 func (t *topic) append(e entry) {

@@ -35,7 +35,7 @@ type Config struct {
 	Log       *slog.Logger       // none
 }
 
-// The names of the processes; shards are shard-0, shard-1 …
+// The names of the processes; a shard's is what ShardName says.
 const (
 	External   = "external"
 	Broker     = "broker"

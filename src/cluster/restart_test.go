@@ -201,8 +201,10 @@ func TestTheBrokerMayBeRestarted(t *testing.T) {
 		}
 		limit := 5000
 		var resp wire.RespHist
-		require.NoError(t, ask(t, c.Addr(cluster.Aggregator), wire.TypeReqHist, wire.ReqHist{Symbols: []quote.Symbol{l.Topic.Symbol()}, Kinds: []quote.Kind{l.Topic.Kind()},
-			After: map[quote.Topic]quote.Point{l.Topic: l.After}, Before: map[quote.Topic]quote.Point{l.Topic: l.Before}, Limit: &limit}, &resp))
+		require.NoError(t, ask(t, c.Addr(cluster.Aggregator), wire.TypeReqHist, wire.ReqHist{
+			Symbols: []quote.Symbol{l.Topic.Symbol()}, Kinds: []quote.Kind{l.Topic.Kind()},
+			After: map[quote.Topic]quote.Point{l.Topic: l.After}, Before: map[quote.Topic]quote.Point{l.Topic: l.Before}, Limit: &limit,
+		}, &resp))
 		require.Len(t, resp.Records, int(*l.Count))
 	}
 }

@@ -3,6 +3,7 @@ package cluster_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"testing"
 	"time"
@@ -50,9 +51,7 @@ func watch(t *testing.T, broker string) *watcher {
 func (w *watcher) subscribe(ctx context.Context, s *wire.Session) error {
 	w.mu.Lock()
 	req := wire.Subscribe{From: map[quote.Topic]quote.Point{}}
-	for t, p := range w.last {
-		req.From[t] = p
-	}
+	maps.Copy(req.From, w.last)
 	w.ups++
 	w.mu.Unlock()
 	f := wire.Make(wire.TypeSubscribe, req)

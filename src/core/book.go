@@ -43,8 +43,10 @@ type symbol struct {
 }
 
 func newBook(epoch uint64, out *publisher, place *ledger, met *metrics) *book {
-	return &book{epoch: epoch, out: out, place: place, met: met,
-		topics: map[quote.Topic]*topic{}, symbols: map[quote.Symbol]*symbol{}, feed: feedState{silent: true}}
+	return &book{
+		epoch: epoch, out: out, place: place, met: met,
+		topics: map[quote.Topic]*topic{}, symbols: map[quote.Symbol]*symbol{}, feed: feedState{silent: true},
+	}
 }
 
 // topic returns the topic, making it. The lock is held.

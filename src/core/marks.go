@@ -3,7 +3,6 @@ package core
 import (
 	"context"
 
-	"quotes/src/placement"
 	"quotes/src/quote"
 	"quotes/src/wire"
 )
@@ -116,6 +115,3 @@ func (l *ledger) onOne() (n uint64) {
 	}
 	return n
 }
-
-// shardOf names a shard.
-func (l *ledger) shardOf(i int) placement.Shard { return l.table.Shards()[i] }

@@ -45,12 +45,16 @@ func (m *metrics) quality(now quote.Quality) {
 func (c *Core) watch(reg prometheus.Registerer) {
 	f := promauto.With(reg)
 	for _, b := range c.breakers {
-		f.NewGaugeFunc(prometheus.GaugeOpts{Name: "quotes_core_breaker_state", Help: "0 closed, 1 open, 2 half-open, 3 forced open, 4 disabled.",
-			ConstLabels: prometheus.Labels{"breaker": b.Name()}}, func() float64 { return stateNumber(b.State()) })
+		f.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "quotes_core_breaker_state", Help: "0 closed, 1 open, 2 half-open, 3 forced open, 4 disabled.",
+			ConstLabels: prometheus.Labels{"breaker": b.Name()},
+		}, func() float64 { return stateNumber(b.State()) })
 	}
 	for i, s := range c.ledger.table.Shards() {
-		f.NewGaugeFunc(prometheus.GaugeOpts{Name: "quotes_core_queue_bytes", Help: "Bytes that wait for a shard.",
-			ConstLabels: prometheus.Labels{"shard": s.Name}}, func() float64 { return float64(c.ledger.backlog()[i]) })
+		f.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "quotes_core_queue_bytes", Help: "Bytes that wait for a shard.",
+			ConstLabels: prometheus.Labels{"shard": s.Name},
+		}, func() float64 { return float64(c.ledger.backlog()[i]) })
 	}
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "quotes_core_durable_one", Help: "Records that are on one owner's disk and not yet on all."},
 		func() float64 { return float64(c.ledger.onOne()) })

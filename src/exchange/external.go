@@ -27,7 +27,6 @@ type External struct {
 	since    time.Time
 	sessions atomic.Uint64
 	requests atomic.Uint64
-	open     atomic.Int64
 }
 
 // New listens for clients of a generator's market. Run must follow.

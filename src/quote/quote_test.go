@@ -88,8 +88,13 @@ func TestPatterns(t *testing.T) {
 		topic   quote.Topic
 		match   bool
 	}{
-		{"*", "quotes.A", true}, {"*", quote.StatusCore, true}, {"quotes.*", "quotes.A", true}, {"quotes.*", "trades.A", false},
-		{"trades.*", quote.StatusCore, false}, {"quotes.A", "quotes.A", true}, {"quotes.A", "quotes.AB", false},
+		{"*", "quotes.A", true},
+		{"*", quote.StatusCore, true},
+		{"quotes.*", "quotes.A", true},
+		{"quotes.*", "trades.A", false},
+		{"trades.*", quote.StatusCore, false},
+		{"quotes.A", "quotes.A", true},
+		{"quotes.A", "quotes.AB", false},
 	} {
 		p, err := quote.ParsePattern(c.pattern)
 		require.NoError(t, err)

@@ -22,10 +22,7 @@ func main() {
 
 func simulate(name, short string) service.Spec {
 	var cfg sim.Config
-	return spec(name, short, func(fs *pflag.FlagSet) {
-		fs.StringSliceVar(&cfg.Symbols, "symbols", []string{"PETR4", "VALE3", "ITUB4", "BBDC4", "ABEV3", "BTC-USD", "ETH-USD"}, "symbols to trade")
-		fs.Float64Var(&cfg.Rate, "rate", 5, "quotes a second and symbol")
-	}, func(_ *service.Env, seed uint64) (exchange.Generator, error) {
+	return spec(name, short, cfg.Flags, func(_ *service.Env, seed uint64) (exchange.Generator, error) {
 		cfg.Seed = seed
 		return sim.New(cfg)
 	})
@@ -33,11 +30,7 @@ func simulate(name, short string) service.Spec {
 
 func again() service.Spec {
 	var cfg replay.Config
-	return spec("replay", "Play a recorded session again", func(fs *pflag.FlagSet) {
-		fs.StringVar(&cfg.File, "file", "", "the capture")
-		fs.Float64Var(&cfg.Speed, "speed", 1, "times the recorded pace")
-		fs.BoolVar(&cfg.Loop, "loop", false, "begin again at the end")
-	}, func(env *service.Env, _ uint64) (exchange.Generator, error) {
+	return spec("replay", "Play a recorded session again", cfg.Flags, func(env *service.Env, _ uint64) (exchange.Generator, error) {
 		cfg.Log = env.Log
 		return replay.New(cfg)
 	})
@@ -45,7 +38,8 @@ func again() service.Spec {
 
 func spec(name, short string, flags func(*pflag.FlagSet), gen func(*service.Env, uint64) (exchange.Generator, error)) service.Spec {
 	var cfg exchange.Config
-	return service.Spec{Name: name, Short: short, Flags: func(fs *pflag.FlagSet) { cfg.Flags(fs); flags(fs) },
+	return service.Spec{
+		Name: name, Short: short, Flags: func(fs *pflag.FlagSet) { cfg.Flags(fs); flags(fs) },
 		Run: func(ctx context.Context, env *service.Env) error {
 			cfg.Log, cfg.Metrics, cfg.Version = env.Log, env.Metrics, env.Version
 			g, err := gen(env, cfg.Seed)
@@ -53,11 +47,12 @@ func spec(name, short string, flags func(*pflag.FlagSet), gen func(*service.Env,
 				return err
 			}
 			e, err := exchange.New(cfg, g)
-			if err != nil {
-				return err
+			if err == nil {
+				e.Handle(env)
+				env.Ready(e.Ready)
+				err = e.Run(ctx)
 			}
-			e.Handle(env)
-			env.Ready(e.Ready)
-			return e.Run(ctx)
-		}}
+			return err
+		},
+	}
 }

@@ -72,9 +72,12 @@ type share struct {
 
 func (c *Config) shares() []share {
 	return []share{
-		{"refuse", "a connection is reset", &c.Refuse}, {"cut", "a session-second ends in a cut", &c.Cut},
-		{"hang", "a session-second begins a hang", &c.Hang}, {"garbage", "a session-second brings garbage", &c.Garbage},
-		{"delay", "a session-second or request is slow", &c.Delay}, {"error", "a request fails", &c.Error},
+		{"refuse", "a connection is reset", &c.Refuse},
+		{"cut", "a session-second ends in a cut", &c.Cut},
+		{"hang", "a session-second begins a hang", &c.Hang},
+		{"garbage", "a session-second brings garbage", &c.Garbage},
+		{"delay", "a session-second or request is slow", &c.Delay},
+		{"error", "a request fails", &c.Error},
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/pflag"
+
 	"quotes/src/exchange"
 	"quotes/src/exchange/coinbase"
 	"quotes/src/quote"
@@ -30,6 +32,13 @@ type Config struct {
 	Speed float64 // times the recorded pace; 1 where 0
 	Loop  bool    // begin again at the end
 	Log   *slog.Logger
+}
+
+// Flags binds what a user sets.
+func (c *Config) Flags(fs *pflag.FlagSet) {
+	fs.StringVar(&c.File, "file", "", "the capture")
+	fs.Float64Var(&c.Speed, "speed", 1, "times the recorded pace")
+	fs.BoolVar(&c.Loop, "loop", false, "begin again at the end")
 }
 
 // decoder reads one pass of a venue's frames.

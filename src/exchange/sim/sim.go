@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/spf13/pflag"
+
 	"quotes/src/exchange"
 	"quotes/src/quote"
 )
@@ -20,6 +22,12 @@ type Config struct {
 	Symbols []string // at least one
 	Rate    float64  // quotes a second and symbol; 5. Times the symbols at most MaxRate
 	Seed    uint64
+}
+
+// Flags binds what a user sets; the seed is the exchange's.
+func (c *Config) Flags(fs *pflag.FlagSet) {
+	fs.StringSliceVar(&c.Symbols, "symbols", []string{"PETR4", "VALE3", "ITUB4", "BBDC4", "ABEV3", "BTC-USD", "ETH-USD"}, "symbols to trade")
+	fs.Float64Var(&c.Rate, "rate", 5, "quotes a second and symbol")
 }
 
 // Sim is an [exchange.Generator].

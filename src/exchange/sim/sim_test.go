@@ -40,7 +40,8 @@ func TestSameSeedSameMarket(t *testing.T) {
 		}
 		return out
 	}
-	require.Equal(t, prices(3), prices(3))
+	first := prices(3)
+	require.Equal(t, first, prices(3))
 	require.NotEqual(t, prices(3), prices(4))
 }
 
