@@ -1,40 +1,48 @@
 // Command run starts the seven processes on their documented ports: in the background (up, down) or before one's eyes (fg).
-// The Makefile's run-all, stop-all and run call it; see README.md beside it.
+// The Makefile's run-all, stop-all and run call it; README.md beside it says what it does.
 package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
 )
 
-func main() { os.Exit(run()) }
+func main() { os.Exit(run(os.Args[1:], os.Getenv, os.Stdout, os.Stderr)) }
 
-func run() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+func run(args []string, env func(string) string, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	r := runner{dir: "out/run", bin: "bin", all: processes(os.Getenv), stdout: os.Stdout}
-	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: run up|down|fg")
-		return 2
-	}
-	var err error
-	switch os.Args[1] {
-	case "up":
-		err = r.up(ctx)
-	case "down":
-		err = r.down()
-	case "fg":
-		err = r.foreground(ctx)
-	default:
-		err = fmt.Errorf("unknown command %q: want up, down or fg", os.Args[1])
-	}
-	if err != nil && !errors.Is(err, context.Canceled) {
-		fmt.Fprintln(os.Stderr, "run:", err)
+	if err := command(ctx, args, env, stdout); err != nil {
+		fmt.Fprintln(stderr, "run:", err)
 		return 1
 	}
 	return 0
+}
+
+func command(ctx context.Context, args []string, env func(string) string, stdout io.Writer) error {
+	if len(args) != 1 {
+		return fmt.Errorf("%d arguments: want one of up, down, fg", len(args))
+	}
+	r := runner{dir: "out/run", stdout: stdout, readyWait: readyWait, leaveWait: leaveWait}
+	var err error
+	if r.all, err = processes("bin", env); err != nil {
+		return err
+	}
+	switch args[0] {
+	case "up":
+		if err := r.up(ctx); err != nil {
+			return err
+		}
+		_, err = io.WriteString(stdout, next(env))
+		return err
+	case "down":
+		return r.down()
+	case "fg":
+		return r.foreground(ctx)
+	}
+	return fmt.Errorf("unknown command %q: want up, down or fg", args[0])
 }

@@ -1,41 +1,92 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
+	"path/filepath"
 	"strconv"
+	"strings"
 )
 
-// process is one of the seven: its name, binary, documented port and flags beyond the defaults.
+// process is one of the seven: its name, executable, documented ports and flags beyond the defaults.
 type process struct {
-	name string
-	bin  string
-	port int
-	args []string
+	name  string
+	exe   string
+	data  string // HOST:PORT
+	admin string // HOST:PORT
+	args  []string
 }
 
-func (p process) addr() string  { return net.JoinHostPort("127.0.0.1", strconv.Itoa(p.port)) }
-func (p process) admin() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(p.port+10000)) }
+// adminOffset lies between a process's data port and its admin port.
+const adminOffset = 10000
 
-// processes lists the seven in the order of their start. REPLAY, CHAOS, SYMBOLS and RATE come from the environment.
-func processes(env func(string) string) []process {
-	external := []string{}
-	if file := env("REPLAY"); file != "" {
-		external = append(external, "replay", "--file", file, "--loop")
-	} else {
-		for flag, value := range map[string]string{"--symbols": env("SYMBOLS"), "--rate": env("RATE")} {
-			if value != "" {
-				external = append(external, flag, value)
-			}
-		}
+func newProcess(exe, name string, port int, args ...string) process {
+	local := func(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+	return process{name: name, exe: exe, data: local(port), admin: local(port + adminOffset), args: args}
+}
+
+// processes lists the seven in the order of their start; they are ended in the opposite order, so that core has stopped
+// before what it writes to. REPLAY, CHAOS, SYMBOLS and RATE come from the environment.
+func processes(bin string, env func(string) string) ([]process, error) {
+	flags, err := externalFlags(env)
+	if err != nil {
+		return nil, err
 	}
-	if chaos := env("CHAOS"); chaos != "" {
-		external = append(external, "--chaos", chaos)
+	all := []process{
+		newProcess(filepath.Join(bin, "external"), "external", 8080, flags...),
+		newProcess(filepath.Join(bin, "broker"), "broker", 8081),
 	}
-	all := []process{{"external", "external", 8080, external}, {"broker", "broker", 8081, nil}}
 	for i := range 3 {
 		name := fmt.Sprintf("shard-%d", i)
-		all = append(all, process{name, "shard", 9001 + i, []string{"--name", name, "--data", "out/data/" + name, "--admin", fmt.Sprintf("127.0.0.1:%d", 19001+i)}})
+		all = append(all, newProcess(filepath.Join(bin, "shard"), name, 9001+i, "--name", name, "--data", "out/data/"+name))
 	}
-	return append(all, process{"core", "core", 8082, nil}, process{"aggregator", "aggregator", 8000, nil})
+	return append(all,
+		newProcess(filepath.Join(bin, "core"), "core", 8082),
+		newProcess(filepath.Join(bin, "aggregator"), "aggregator", 8000)), nil
+}
+
+func externalFlags(env func(string) string) ([]string, error) {
+	var args []string
+	file, symbols, rate, chaos := env("REPLAY"), env("SYMBOLS"), env("RATE"), env("CHAOS")
+	if file != "" && (symbols != "" || rate != "") {
+		return nil, errors.New("SYMBOLS and RATE are for the simulated market: leave them out with REPLAY")
+	}
+	if file != "" {
+		args = append(args, "replay", "--file", file, "--loop")
+	}
+	if symbols != "" {
+		args = append(args, "--symbols", symbols)
+	}
+	if rate != "" {
+		args = append(args, "--rate", rate)
+	}
+	if chaos != "" {
+		args = append(args, "--chaos", chaos)
+	}
+	return args, nil
+}
+
+// next says what a new user does then.
+func next(env func(string) string) string {
+	topic, symbol := "PETR4", "PETR4"
+	if first, _, _ := strings.Cut(env("SYMBOLS"), ","); first != "" {
+		topic, symbol = first, first
+	}
+	if env("REPLAY") != "" {
+		topic, symbol = "quotes.*", "" // a report without symbol is of the capture's first
+	}
+	return fmt.Sprintf(`
+  bin/quotectl sub '%[1]s'            live quotes, until Ctrl-C
+  bin/quotectl report %[2]s            price and history, and how complete they are
+  bin/quotectl status                 who is up, breakers, durability
+  make stop-all                       end it
+
+Without quotectl:
+
+  printf '{"type":"SUBSCRIBE","topic":"%[1]s"}\n' | timeout 5 nc 127.0.0.1 8081
+  timeout 5 nc 127.0.0.1 8000 </dev/null
+
+Logs are in out/run; tail -f out/run/core.log shows the breaker at work.
+`, topic, symbol)
 }
