@@ -76,17 +76,18 @@ func next(env func(string) string) string {
 	if env("REPLAY") != "" {
 		topic, symbol = "quotes.*", "" // a report without symbol is of the capture's first
 	}
+	sub, report := "bin/quotectl sub '"+topic+"'", "bin/quotectl report "+symbol
 	return fmt.Sprintf(`
-  bin/quotectl sub '%[1]s'            live quotes, until Ctrl-C
-  bin/quotectl report %[2]s            price and history, and how complete they are
-  bin/quotectl status                 who is up, breakers, durability
-  make stop-all                       end it
+  %-34s live quotes, until Ctrl-C
+  %-34s price and history, and how complete they are
+  %-34s who is up, breakers, durability
+  %-34s end it
 
 Without quotectl:
 
-  printf '{"type":"SUBSCRIBE","topic":"%[1]s"}\n' | timeout 5 nc 127.0.0.1 8081
+  printf '{"type":"SUBSCRIBE","topic":"%s"}\n' | timeout 5 nc 127.0.0.1 8081
   timeout 5 nc 127.0.0.1 8000 </dev/null
 
 Logs are in out/run; tail -f out/run/core.log shows the breaker at work.
-`, topic, symbol)
+`, sub, report, "bin/quotectl status", "make stop-all", topic)
 }
