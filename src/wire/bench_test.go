@@ -60,8 +60,10 @@ func BenchmarkDoPipelined(b *testing.B) {
 // BenchmarkSend is one publisher's frames, each a write of its own.
 func BenchmarkSend(b *testing.B) {
 	prev := uint64(1041)
-	f := Frame{Type: TypePublish, Topic: "quotes.PETR4", Epoch: 1795419376123, Seq: 1042, Prev: &prev,
-		Payload: []byte(`{"symbol":"PETR4","price":"27.31","bid":"27.30","ask":"27.32","bid_size":"1200","ask_size":"800","timestamp":"2026-11-23T14:00:00.000000Z"}`)}
+	f := Frame{
+		Type: TypePublish, Topic: "quotes.PETR4", Epoch: 1795419376123, Seq: 1042, Prev: &prev,
+		Payload: []byte(`{"symbol":"PETR4","price":"27.31","bid":"27.30","ask":"27.32","bid_size":"1200","ask_size":"800","timestamp":"2026-11-23T14:00:00.000000Z"}`),
+	}
 	for name, n := range map[string]int{"1": 1, "32 a write": 32} {
 		b.Run(name, func(b *testing.B) {
 			got := make(chan struct{}, 1)

@@ -36,6 +36,7 @@ type Client struct {
 	err     error         // why there is none; nil while the first dial is in work
 	changed chan struct{} // closed at each change of the two above
 	dialing bool
+	ended   bool          // nobody dials any more
 	hurry   chan struct{} // the wait between dials is over
 }
 
@@ -62,25 +63,41 @@ func (c *Client) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 		case <-time.After(wait):
-			c.set(nil, nil, true)
-		case <-c.hurry: // set by Hurry
+			c.redial()
+		case <-c.hurry:
+			c.redial()
 		}
 	}
+	c.mu.Lock()
+	c.ended = true
+	c.mu.Unlock()
 	c.set(nil, fmt.Errorf("%w: client ended", ErrDown), false)
 	return nil
 }
 
-// Hurry ends the wait between two dials, if there is one now, so that Session waits for the outcome of a dial of now. It is
-// for callers who have a reason to believe that the address answers again; waits grow as if it had not been called.
+// Hurry ends the wait between two dials, if there is one now, even one that a GOAWAY asked for, so that Session waits for
+// the outcome of a dial of now. It is for callers who have a reason to believe that the address answers again; waits grow
+// as if it had not been called.
 func (c *Client) Hurry() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.session != nil || c.dialing {
+	if c.session != nil || c.dialing || c.ended {
 		return
 	}
 	select {
 	case c.hurry <- struct{}{}:
 		c.err, c.dialing = nil, true
+	default:
+	}
+}
+
+// redial says that a dial begins.
+func (c *Client) redial() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dialing = true
+	select {
+	case <-c.hurry: // it came too late for this wait, and is not for the next
 	default:
 	}
 }

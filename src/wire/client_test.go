@@ -252,6 +252,44 @@ func TestBetweenDialsRequestsFailAtOnce(t *testing.T) {
 	})
 }
 
+func TestHurryEndsOnlyTheWaitOfNow(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var dials atomic.Int32
+		c := NewClient(ClientConfig{MinBackoff: time.Hour, MaxBackoff: time.Hour, Dial: DialConfig{
+			Dialer: func(context.Context, string, string) (net.Conn, error) {
+				dials.Add(1)
+				time.Sleep(time.Second)
+				return nil, errRefused
+			},
+		}})
+		c.Hurry() // it is about to dial anyway
+		stop := keep(t, c)
+		pass(500 * time.Millisecond)
+		c.Hurry() // it dials already
+		pass(time.Minute)
+		require.EqualValues(t, 1, dials.Load())
+		c.Hurry()
+		c.Hurry()
+		asked := time.Now()
+		_, err := c.Session(t.Context())
+		require.ErrorIs(t, err, errRefused)
+		require.Equal(t, time.Second, time.Since(asked), "the outcome of the dial it asked for")
+		pass(time.Minute)
+		require.EqualValues(t, 2, dials.Load())
+		for dials.Load() < 3 {
+			pass(100 * time.Millisecond)
+		}
+		asked = time.Now()
+		_, err = c.Session(t.Context())
+		require.ErrorIs(t, err, errRefused)
+		require.GreaterOrEqual(t, time.Since(asked), 900*time.Millisecond, "a dial was in work")
+		stop()
+		c.Hurry()
+		_, err = c.Session(t.Context())
+		require.ErrorContains(t, err, "ended")
+	})
+}
+
 func TestSessionsDoNotOverlap(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var ends []*peer

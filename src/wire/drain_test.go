@@ -19,7 +19,7 @@ func (p *peer) goneAway(d time.Duration) {
 	require.Equal(p.t, TypeGoaway, f.Type)
 	var g Goaway
 	require.NoError(p.t, f.Decode(&g))
-	require.EqualValues(p.t, d.Milliseconds(), g.RetryAfterMS)
+	require.Equal(p.t, d.Milliseconds(), g.RetryAfterMS)
 }
 
 func TestDrainAnswersWhatIsInWork(t *testing.T) {
@@ -145,8 +145,9 @@ func TestClientThatNeverReadsIsCutOff(t *testing.T) {
 		}
 		require.ErrorContains(t, <-closed, "write: ")
 		require.Equal(t, 10*time.Second, time.Since(began))
-		other.say("\n")
+		synctest.Wait()
 		require.Equal(t, 1, r.srv.Conns())
+		other.say("\n")
 	})
 }
 

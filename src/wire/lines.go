@@ -15,9 +15,6 @@ var errTooLong = errors.New("line too long")
 // errSlow says that a line was not complete in time after its first byte.
 var errSlow = errors.New("line too slow")
 
-// past is a deadline that ends every read at once.
-var past = time.Unix(1, 0)
-
 // lineReader reads lines under two deadlines: one for silence, one for a line that has begun.
 // One goroutine calls next; rearm, stop and let are for others.
 type lineReader struct {
@@ -118,7 +115,7 @@ func (r *lineReader) set() error {
 	}
 	switch {
 	case r.stopped:
-		return r.conn.SetReadDeadline(past)
+		return r.conn.SetReadDeadline(time.Unix(1, 0)) // long past
 	case r.begun:
 		return r.conn.SetReadDeadline(time.Now().Add(r.line))
 	}

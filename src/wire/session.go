@@ -216,7 +216,7 @@ func (s *Session) serve() {
 		}
 		f, err := ParseFrame(line)
 		if err != nil {
-			s.fail(fmt.Errorf("it sent garbage: %v", err)) // not wrapped: its code is not about a request of ours
+			s.fail(fmt.Errorf("it sent garbage: %s", err.Error())) // not wrapped: its code is not about a request of ours
 			return
 		}
 		s.dispatch(f)
