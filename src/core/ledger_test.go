@@ -12,9 +12,9 @@ import (
 	"quotes/src/wire"
 )
 
-// disk is what a shard has, in the model: the truth that status must never overstate.
+// disk is what a shard has, in the model: the truth that status must never overstate. acked is what it has said so of.
 type disk struct {
-	held quote.Seqs
+	held, acked quote.Seqs
 }
 
 // Random appends, acknowledgements, losses of connections and overflows of the buffer: what status calls durable is on disk,
@@ -46,6 +46,7 @@ func TestTheLedgerNeverClaimsTooMuch(t *testing.T) {
 					d := disks[shard]
 					for _, rec := range fs[0].records {
 						d.held.Add(rec.seq, rec.seq)
+						d.acked.Add(rec.seq, rec.seq)
 					}
 					l.stored(shard, fs[0], map[quote.Topic]quote.Point{topic: {Epoch: testEpoch, Seq: through(d, h)}}, testEpoch)
 				}
@@ -93,11 +94,20 @@ func checkLedger(t *testing.T, l *ledger, h *placed, disks map[int]*disk, seq ui
 			require.True(t, a && b || h.lost.Has(q), "%s: %d is called durable on both", what, q)
 		}
 	}
+	var safe quote.Seqs
 	for _, s := range h.lost.Spans() {
+		safe.Add(s.First, s.Last)
 		for q := s.First; q <= s.Last; q++ {
 			require.False(t, waiting[q], "%s: %d is called lost and still waits", what, q)
+			require.False(t, disks[h.owners[0]].acked.Has(q) || disks[h.owners[1]].acked.Has(q), "%s: %d is called lost, and is on disk", what, q)
 		}
 	}
+	for _, d := range disks {
+		for _, s := range d.acked.Spans() {
+			safe.Add(s.First, s.Last)
+		}
+	}
+	require.GreaterOrEqual(t, d.One, safe.Through(), "%s: less is called durable than was acknowledged", what)
 }
 
 func TestALossIsToldToBothOwners(t *testing.T) {
