@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-LDFLAGS := -s -w -X quotes/src/service.version=$(VERSION)
+GOBUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X quotes/src/service.version=$(VERSION)' -o bin/
 export REPLAY CHAOS SYMBOLS RATE
 
 .PHONY: help
@@ -12,7 +12,7 @@ help: ## list the targets
 
 .PHONY: build
 build: ## build all binaries into bin/
-	@mkdir -p bin && CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./src/cmd/... ./hack/run
+	@mkdir -p bin && $(GOBUILD) ./src/cmd/... ./hack/run
 
 .PHONY: run-all
 run-all: build ## start all seven processes in the background (REPLAY=file, CHAOS=calm, SYMBOLS=A,B, RATE=n)
@@ -20,7 +20,7 @@ run-all: build ## start all seven processes in the background (REPLAY=file, CHAO
 
 .PHONY: stop-all
 stop-all: ## end what run-all started
-	@mkdir -p bin && CGO_ENABLED=0 go build -trimpath -o bin/ ./hack/run && bin/run down
+	@mkdir -p bin && $(GOBUILD) ./hack/run && bin/run down
 
 .PHONY: run
 run: build ## run all seven before your eyes; Ctrl-C ends them
@@ -51,5 +51,5 @@ lint: tools ## lint all modules
 	@hack/lint.sh
 
 .PHONY: clean
-clean: ## remove what was built and all data of run-all
+clean: stop-all ## remove what was built and all data of run-all
 	@rm -rf bin out

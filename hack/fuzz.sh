@@ -3,7 +3,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 time=${FUZZTIME:-10s}
-grep -rnoE --include='*_test.go' '^func (Fuzz[A-Za-z0-9_]+)' src | sed -E 's/:[0-9]+:func /\t/' | sort | while IFS=$'\t' read -r file target; do
-	echo "== $target ($(dirname "$file"))"
-	go test "./$(dirname "$file")" -run '^$' -fuzz "^$target\$" -fuzztime "$time" </dev/null
+grep -rnoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' src | sed -E 's/:[0-9]+:func /\t/' | sort | while IFS=$'\t' read -r file target; do
+	dir=./$(dirname "$file")
+	echo "== $target ($dir)"
+	go test "$dir" -run '^$' -fuzz "^$target\$" -fuzztime "$time" </dev/null
 done

@@ -1,2 +1,2 @@
-# Sourced: modules lists the folders of all Go modules here, the main one first.
-modules() { git ls-files --cached --others --exclude-standard 'go.mod' '*/go.mod' | xargs -n1 dirname; }
+# Sourced, in the root: modules lists the folders of all Go modules with code, the main one first. hack/tools has none.
+modules() { find . -name go.mod -not -path '*/testdata/*' -not -path './out/*' -not -path ./hack/tools/go.mod -printf '%h\n' | sort; }

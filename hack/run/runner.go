@@ -133,7 +133,7 @@ func portsFree(all []process) error {
 		for _, addr := range []string{p.data, p.admin} {
 			ln, err := net.Listen("tcp", addr)
 			if errors.Is(err, syscall.EADDRINUSE) {
-				return fmt.Errorf("%s, which %s needs, is in use by a program that make run-all did not start: nothing was started (ss -ltnp shows whose it is)", addr, p.name)
+				return fmt.Errorf("%s, which %s needs, is in use by something not started from this folder: nothing was started (ss -ltnp shows whose it is)", addr, p.name)
 			}
 			if err != nil {
 				return fmt.Errorf("%s can't have its port, nothing was started: %w", p.name, err)
