@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +18,9 @@ import (
 
 // errNotStarted is the readiness before a process has said how to ask it.
 var errNotStarted = errors.New("starting")
+
+// maxBody is the longest body of a request, in bytes.
+const maxBody = 1 << 20
 
 // admin is the HTTP listener for operators.
 type admin struct {
@@ -53,7 +57,11 @@ func newAdmin(addr string, reg *prometheus.Registry) (*admin, error) {
 	a.mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	a.mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	a.mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	a.srv = &http.Server{Handler: a.mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+	a.srv = &http.Server{
+		// A page in somebody's browser must not be able to POST to a listener on loopback.
+		Handler:           http.NewCrossOriginProtection().Handler(http.MaxBytesHandler(a.mux, maxBody)),
+		ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+	}
 	go func() {
 		defer close(a.done)
 		_ = a.srv.Serve(ln) // ends with close
@@ -93,5 +101,12 @@ func (a *admin) close() {
 // Ready says how to ask whether the process can answer. Before it is called the process is not ready.
 func (e *Env) Ready(check func() error) { e.admin.ready.Store(&check) }
 
-// Handle adds a handler to the admin listener, with a pattern of net/http such as "POST /-/cut".
-func (e *Env) Handle(pattern string, h http.Handler) { e.admin.mux.Handle(pattern, h) }
+// Handle adds a handler to the admin listener, with a pattern of net/http such as "POST /-/cut". It panics, like net/http,
+// where the pattern is wrong or taken: it is POST /-/… for what changes something, else GET.
+func (e *Env) Handle(pattern string, h http.Handler) {
+	method, path, _ := strings.Cut(pattern, " ")
+	if changes := strings.HasPrefix(path, "/-/"); method != "POST" && method != "GET" || changes != (method == "POST") {
+		panic(fmt.Sprintf("service: pattern %q: want POST /-/… for what changes something, else GET", pattern))
+	}
+	e.admin.mux.Handle(pattern, h)
+}

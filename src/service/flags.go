@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// FromEnv sets every flag that was not given from QUOTES_<FLAG>. An error names the variable.
+// FromEnv sets every flag that was not given from QUOTES_<FLAG>. An error names the variables that it can't read.
 func FromEnv(fs *pflag.FlagSet, env func(string) (string, bool)) error {
 	var errs []error
 	fs.VisitAll(func(f *pflag.Flag) {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -70,12 +71,15 @@ func run(ctx context.Context, s Spec, args []string, env func(string) (string, b
 	case err == nil:
 		return exitOK
 	case errors.Is(err, errUsage):
-		fmt.Fprintf(stderr, "%s: %v (see %s --help)\n", s.Name, err, s.Name)
+		fmt.Fprintf(stderr, "%s: %s (see %s --help)\n", s.Name, oneLine(err), s.Name)
 		return exitUsage
 	}
-	fmt.Fprintf(stderr, "%s: %v\n", s.Name, err)
+	fmt.Fprintf(stderr, "%s: %s\n", s.Name, oneLine(err))
 	return exitError
 }
+
+// oneLine returns what err says, which for joined errors are several lines, as one.
+func oneLine(err error) string { return strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ") }
 
 // options are the flags that every process has.
 type options struct {

@@ -82,6 +82,36 @@ func TestAdminListener(t *testing.T) {
 	require.Equal(t, http.StatusMethodNotAllowed, code, "what changes something is a POST")
 	_, _ = get(t, http.MethodPost, url+"/-/cut")
 	<-posted
+	code, _ = get(t, http.MethodPost, url+"/-/unknown")
+	require.Equal(t, http.StatusNotFound, code)
+	code, _ = get(t, http.MethodPost, url+"/metrics")
+	require.Equal(t, http.StatusMethodNotAllowed, code)
+}
+
+func TestPagesInBrowsersChangeNothing(t *testing.T) {
+	up := make(chan struct{})
+	url := "http://" + start(t, func(ctx context.Context, e *Env) error {
+		e.Handle("POST /-/cut", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("cut by a page") }))
+		close(up)
+		<-ctx.Done()
+		return nil
+	})
+	<-up
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/-/cut", nil)
+	require.NoError(t, err)
+	req.Header.Set("Origin", "https://example.com")
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, http.StatusForbidden, resp.StatusCode)
+}
+
+func TestPatternsOfAdminHandlers(t *testing.T) {
+	e := &Env{admin: &admin{mux: http.NewServeMux()}}
+	for _, wrong := range []string{"/-/cut", "GET /-/cut", "POST /cut", "PUT /-/cut"} {
+		require.Panics(t, func() { e.Handle(wrong, http.NotFoundHandler()) }, wrong)
+	}
+	require.NotPanics(t, func() { e.Handle("GET /slots", http.NotFoundHandler()) })
 }
 
 func TestNotReadyBeforeItSaysSo(t *testing.T) {
@@ -94,9 +124,11 @@ func TestNotReadyBeforeItSaysSo(t *testing.T) {
 func TestFlagsFallBackToTheEnvironment(t *testing.T) {
 	var got string
 	var n int
+	var ratio float64
 	spec := Spec{Name: "p", Flags: func(fs *pflag.FlagSet) {
 		fs.StringVar(&got, "some-name", "default", "")
 		fs.IntVar(&n, "count", 1, "")
+		fs.Float64Var(&ratio, "ratio", 1, "")
 	}, Run: func(context.Context, *Env) error { return nil }}
 	code, _, _ := execute(t.Context(), spec, map[string]string{"QUOTES_SOME_NAME": "env", "QUOTES_ADMIN": "127.0.0.1:0"})
 	require.Equal(t, exitOK, code)
@@ -104,9 +136,13 @@ func TestFlagsFallBackToTheEnvironment(t *testing.T) {
 	code, _, _ = execute(t.Context(), spec, map[string]string{"QUOTES_SOME_NAME": "env"}, "--some-name=flag", "--admin=127.0.0.1:0")
 	require.Equal(t, exitOK, code)
 	require.Equal(t, "flag", got)
-	code, _, stderr := execute(t.Context(), spec, map[string]string{"QUOTES_COUNT": "many"})
+	code, _, stderr := execute(t.Context(), spec, map[string]string{"QUOTES_COUNT": "many", "QUOTES_RATIO": "half"})
 	require.Equal(t, exitUsage, code)
 	require.Contains(t, stderr, "QUOTES_COUNT")
+	require.Contains(t, stderr, "QUOTES_RATIO")
+	require.Equal(t, 1, strings.Count(stderr, "\n"), stderr)
+	code, _, _ = execute(t.Context(), spec, map[string]string{"QUOTES_COUNT": "many"}, "--count=3", "--admin=127.0.0.1:0")
+	require.Equal(t, exitOK, code, "the flag wins")
 }
 
 func TestExitCodes(t *testing.T) {
@@ -114,6 +150,9 @@ func TestExitCodes(t *testing.T) {
 	code, _, stderr := execute(t.Context(), fail, nil, "--admin=127.0.0.1:0")
 	require.Equal(t, exitError, code)
 	require.Contains(t, stderr, "p: the disk is gone\n")
+	fail.Run = func(context.Context, *Env) error { return errors.Join(errors.New("one"), errors.New("two")) }
+	_, _, stderr = execute(t.Context(), fail, nil, "--admin=127.0.0.1:0")
+	require.Contains(t, stderr, "p: one; two\n")
 	for _, args := range [][]string{{"--nope"}, {"nope"}, {"--log-level=loud"}, {"--log-format=xml"}} {
 		code, _, stderr = execute(t.Context(), fail, nil, args...)
 		require.Equal(t, exitUsage, code, "%v", args)
