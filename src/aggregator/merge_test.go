@@ -1,0 +1,147 @@
+package aggregator
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"quotes/src/placement"
+	"quotes/src/quote"
+	"quotes/src/scatter"
+	"quotes/src/wire"
+)
+
+func record(topic quote.Topic, epoch, seq uint64, at int) wire.Record {
+	return wire.Record{Topic: topic, Epoch: epoch, Seq: seq, Payload: fmt.Appendf(nil, `{"timestamp":%q}`, quote.Time(1_600_000_000_000_000+int64(at)))}
+}
+
+// Paging through two shards that hold different parts, each answering with pages of its own size, gives every record once
+// and in order.
+func TestPagesHaveNoHoles(t *testing.T) {
+	const topic = quote.Topic("trades.A")
+	for seed := range uint64(200) {
+		r := rand.New(rand.NewPCG(seed, 5))
+		var all []wire.Record
+		held := make([][]wire.Record, 2)
+		for seq := uint64(1); seq <= 60; seq++ {
+			rec := record(topic, 1, seq, int(seq))
+			all = append(all, rec)
+			for i := range held {
+				if r.IntN(3) > 0 || i == int(seq%2) {
+					held[i] = append(held[i], rec)
+				}
+			}
+		}
+		desc := r.IntN(2) == 0
+		m := merger{byPosition: true, desc: desc}
+		limit := 1 + r.IntN(20)
+		var got []wire.Record
+		for more := true; more; {
+			var rows []scatter.Row[wire.RespHist]
+			for _, records := range held {
+				rows = append(rows, scatter.Row[wire.RespHist]{Answer: page(records, got, desc, min(limit, 1+r.IntN(limit)))})
+			}
+			var out []keyed
+			out, more = m.merge(rows, limit)
+			require.True(t, !more || len(out) > 0, "seed %d: a page without progress", seed)
+			for _, k := range out {
+				got = append(got, k.Record)
+			}
+		}
+		if desc {
+			slices.Reverse(all)
+		}
+		require.Equal(t, all, got, "seed %d", seed)
+	}
+}
+
+// page is what a shard answers behind what the client has.
+func page(records, got []wire.Record, desc bool, limit int) (resp wire.RespHist) {
+	records = slices.Clone(records)
+	if desc {
+		slices.Reverse(records)
+	}
+	for _, rec := range records {
+		if len(got) > 0 {
+			if c := rec.Point().Compare(got[len(got)-1].Point()); desc && c >= 0 || !desc && c <= 0 {
+				continue
+			}
+		}
+		if len(resp.Records) == limit {
+			resp.More = true
+			return resp
+		}
+		resp.Records = append(resp.Records, rec)
+	}
+	return resp
+}
+
+func TestHistoryIsOrderedByTimeThenPosition(t *testing.T) {
+	rows := []scatter.Row[wire.RespHist]{
+		{Answer: wire.RespHist{Records: []wire.Record{record("trades.B", 1, 1, 9), record("trades.A", 2, 1, 5)}}},
+		{Answer: wire.RespHist{Records: []wire.Record{record("trades.A", 2, 1, 5), record("trades.A", 1, 7, 5)}}},
+		{State: scatter.Failed, Err: errors.New("down"), Answer: wire.RespHist{}},
+	}
+	out, more := merger{desc: true}.merge(rows, 10)
+	require.False(t, more)
+	var got []string
+	for _, k := range out {
+		got = append(got, fmt.Sprint(k.Topic, k.Epoch, k.Seq))
+	}
+	require.Equal(t, []string{"trades.B1 1", "trades.A2 1", "trades.A1 7"}, got)
+	out, more = merger{desc: true}.merge(rows, 2)
+	require.True(t, more)
+	require.Len(t, out, 2)
+}
+
+func TestCoverageCountsOwnersInSyncOrAllUnited(t *testing.T) {
+	shards, err := placement.ParseShards(placement.Laptop)
+	require.NoError(t, err)
+	table, err := placement.New(shards, 2)
+	require.NoError(t, err)
+	slot := placement.Slot("A")
+	first, second := table.Owners(slot)[0], table.Owners(slot)[1]
+	row := func(state scatter.State, in bool) scatter.Row[wire.RespHist] {
+		return scatter.Row[wire.RespHist]{State: state, Err: errors.New("x"), Answer: wire.RespHist{InSync: map[int]bool{slot: in}}}
+	}
+	for name, c := range map[string]struct {
+		rows []scatter.Row[wire.RespHist]
+		want float64
+	}{
+		"one in sync":       {[]scatter.Row[wire.RespHist]{row(scatter.OK, true), row(scatter.Failed, false)}, 1},
+		"both, none synced": {[]scatter.Row[wire.RespHist]{row(scatter.OK, false), row(scatter.OK, false)}, 1},
+		"one, not in sync":  {[]scatter.Row[wire.RespHist]{row(scatter.OK, false), row(scatter.Skipped, true)}, 0},
+		"none":              {[]scatter.Row[wire.RespHist]{row(scatter.Failed, true), row(scatter.Skipped, true)}, 0},
+	} {
+		h := &histories{slots: []int{slot}, by: map[int][]quote.Symbol{slot: {"A"}}, table: table, asked: []int{first, second}, rows: c.rows}
+		coverage, missing := h.coverage()
+		require.InDelta(t, c.want, coverage, 0, name)
+		require.Equal(t, c.want == 0, len(missing) == 1, name)
+		sources, _ := h.sources()
+		r := wire.Report{Sources: sources}
+		count(&r)
+		require.Equal(t, r.Total, r.OK+r.Stale+r.Failed+r.Skipped)
+		require.Equal(t, 2, r.Total)
+	}
+}
+
+func FuzzReportQuery(f *testing.F) {
+	f.Add("symbol=PETR4&limit=5")
+	f.Add("symbols=A,B&from=2026-01-01T00:00:00Z&min_coverage=NaN&budget_ms=-1")
+	f.Add("symbol=<script>&limit=99999999999999999999&%zz")
+	f.Fuzz(func(t *testing.T, raw string) {
+		req, budget, err := parseReport(raw)
+		if err != nil {
+			require.Equal(t, wire.BadRequest, wire.CodeOf(err))
+			return
+		}
+		require.GreaterOrEqual(t, budget, 0*budget)
+		if limit, err := checkReport(&req); err == nil {
+			require.True(t, limit >= 1 && limit <= reportMost)
+		}
+	})
+}
