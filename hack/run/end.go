@@ -50,7 +50,7 @@ func endHolder(f *os.File, wait time.Duration) (ending, error) {
 		}
 		defer func() { _ = proc.Release() }()
 	}
-	if alive, err := held(f); !alive || err != nil {
+	if runs, err := held(f); !runs || err != nil {
 		return absent, err
 	}
 	if noPid != nil {
@@ -72,8 +72,8 @@ func signalAndWait(proc *os.Process, f *os.File, sig os.Signal, wait time.Durati
 		return false, err
 	}
 	for until := time.Now().Add(wait); time.Now().Before(until); time.Sleep(10 * time.Millisecond) {
-		if alive, err := held(f); !alive || err != nil {
-			return !alive, err
+		if runs, err := held(f); !runs || err != nil {
+			return !runs, err
 		}
 	}
 	return false, nil
