@@ -21,7 +21,8 @@ import (
 // Config says which shard this is. The zero value of a field is the default that its comment names.
 type Config struct {
 	Name   string // shard-N; shard-0. It decides which slots are ours
-	Listen string // data port; 127.0.0.1:9001+N
+	Listen string // data port; Host:9001+N
+	Host   string // where to listen when Listen is empty; 127.0.0.1. In a pod every shard has the same flags but its name
 	Data   string // folder; out/data/NAME
 	Shards string // all shards, NAME=HOST:PORT,…; the three of a laptop
 	Copies int    // owners of a slot; 2
@@ -44,7 +45,8 @@ type Config struct {
 // Flags binds the fields that a user sets.
 func (c *Config) Flags(fs *pflag.FlagSet) {
 	fs.StringVar(&c.Name, "name", or(c.Name, "shard-0"), "which shard this is, shard-N")
-	fs.StringVar(&c.Listen, "listen", c.Listen, "data port, HOST:PORT (default 127.0.0.1:9001+N)")
+	fs.StringVar(&c.Listen, "listen", c.Listen, "data port, HOST:PORT (default HOST:9001+N, with --host)")
+	fs.StringVar(&c.Host, "host", or(c.Host, "127.0.0.1"), "host to listen on where --listen is not given")
 	fs.StringVar(&c.Data, "data", c.Data, "data folder (default out/data/NAME)")
 	fs.StringVar(&c.Shards, "shards", or(c.Shards, placement.Laptop), "all shards, NAME=HOST:PORT,…")
 	fs.IntVar(&c.Copies, "copies", or(c.Copies, 2), "shards that own each slot")
@@ -87,7 +89,7 @@ func (c *Config) defaults() error {
 	if err != nil {
 		return err
 	}
-	c.Listen = or(c.Listen, net.JoinHostPort("127.0.0.1", strconv.Itoa(n)))
+	c.Listen = or(c.Listen, net.JoinHostPort(or(c.Host, "127.0.0.1"), strconv.Itoa(n)))
 	c.Data = or(c.Data, filepath.Join("out", "data", c.Name))
 	c.Shards = or(c.Shards, placement.Laptop)
 	c.Copies = or(c.Copies, 2)

@@ -54,7 +54,6 @@ labels:
 {{- $v := .root.Values -}}
 QUOTES_LOG_LEVEL: {{ $v.log.level | quote }}
 QUOTES_LOG_FORMAT: {{ $v.log.format | quote }}
-QUOTES_DRAIN: {{ printf "%ds" (int $v.drainSeconds) | quote }}
 {{- if eq .component "external" }}
 QUOTES_LISTEN: ":8080"
 QUOTES_ADMIN: ":18080"
