@@ -76,7 +76,7 @@ func (f *Frame) Point() quote.Point { return quote.Point{Epoch: f.Epoch, Seq: f.
 // The frame holds no reference to line. A payload of null counts as none.
 func ParseFrame(line []byte) (Frame, error) {
 	var f Frame
-	trimmed := bytes.TrimSpace(line)
+	trimmed := trim(line)
 	switch {
 	case len(trimmed) == 0 || trimmed[0] != '{':
 		return f, fmt.Errorf("%w: it begins with %.16q", ErrNotObject, trimmed)
@@ -101,6 +101,9 @@ func ParseFrame(line []byte) (Frame, error) {
 	}
 	return f, nil
 }
+
+// trim cuts off what JSON calls white space.
+func trim(line []byte) []byte { return bytes.Trim(line, " \t\r\n") }
 
 // Decode reads the payload into v. A missing or malformed payload is an [*Error] with code bad_request. Symbols, topics
 // and limits are whatever was sent: to check them is the caller's.

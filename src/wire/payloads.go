@@ -16,11 +16,13 @@ type Hello struct {
 	More     bool         `json:"more"`
 }
 
-// HelloTopic is a topic's next seq in the publisher's epoch, and its newest frame, a PUBLISH.
+// HelloTopic is a topic's next seq in the publisher's epoch, and its newest frame, a PUBLISH. Tail is the last position of
+// the epochs before, as far as the publisher found out at its start: where an older publisher got to.
 type HelloTopic struct {
-	Topic quote.Topic `json:"topic"`
-	Next  uint64      `json:"next"`
-	Last  *Frame      `json:"last,omitempty"`
+	Topic quote.Topic  `json:"topic"`
+	Next  uint64       `json:"next"`
+	Last  *Frame       `json:"last,omitempty"`
+	Tail  *quote.Point `json:"tail,omitempty"`
 }
 
 // Welcome is WELCOME's payload. A shard that was only asked lists the newest record of each topic it holds.

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -87,7 +86,7 @@ func (c *Conn) read() (reason error, taken bool) {
 			return err, false
 		}
 		c.silent.Store(false)
-		if len(bytes.TrimSpace(line)) == 0 {
+		if len(trim(line)) == 0 {
 			continue // a courtesy to people who type
 		}
 		if first && c.srv.cfg.OnFirst != nil && c.srv.cfg.OnFirst(c, line) {

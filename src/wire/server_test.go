@@ -54,6 +54,7 @@ func TestBadLinesEndTheConnectionTheyCameOn(t *testing.T) {
 		"no UTF-8":           {"{\"type\":\"X\xff\"}", BadRequest},
 		"not UTF-8 further":  {"{\"type\":\"X\",\"payload\":\"\xc3\x28\"}", BadRequest},
 		"nothing but a zero": {"\x00", BadRequest},
+		"a foreign space":    {"\f", BadRequest},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {

@@ -211,7 +211,7 @@ func (s *Session) serve() {
 			s.fail(err)
 			return
 		}
-		if len(line) == 0 {
+		if len(trim(line)) == 0 {
 			continue
 		}
 		f, err := ParseFrame(line)

@@ -119,6 +119,7 @@ func TestQueueWaitsOnlyAsLongAsItsContext(t *testing.T) {
 		go func() { _, _ = io.CopyN(io.Discard, b, 2*maxPending) }()
 		require.NoError(t, w.queue(t.Context(), add), "what was written makes room")
 		require.ErrorIs(t, <-broken, os.ErrDeadlineExceeded)
+		synctest.Wait()
 		require.ErrorIs(t, w.queue(t.Context(), add), os.ErrDeadlineExceeded)
 	})
 }
