@@ -3,37 +3,42 @@ package breaker
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// history is how many transitions a snapshot shows.
-const history = 16
-
 // Breaker is one circuit breaker. Its methods may be called from any goroutine.
 type Breaker struct {
 	cfg  Config
-	base time.Time // all times are since base, by the monotonic clock
+	base time.Time // the monotonic clock's start
+	// era is the state and its generation in one word. It and what stands above is all that Acquire reads of a closed breaker.
+	era atomic.Pointer[era]
+	_   [64]byte // what follows is written while calls are made
 
-	// word is generation<<3 | state. A closed breaker's Acquire reads it and nothing else.
-	word    atomic.Uint64
-	refused atomic.Uint64
+	tally  tally
+	dozing atomic.Bool   // Run sleeps until a call is refused
+	wake   chan struct{} // ends its sleep
 
-	mu        sync.Mutex
-	window    window
-	totals    Totals
-	since     time.Time
-	openUntil time.Duration   // since base; while open
-	reopened  int             // failed returns in a row: the exponent of the backoff
-	trials    []time.Duration // half-open: each slot's lease end, 0 where it is free
-	passed    int             // half-open: successful trials
-	recent    []Transition
-	queue     []Transition // not told yet
-	telling   bool
-	changed   chan struct{} // closed at each transition
+	mu         sync.Mutex
+	past       uint64        // calls counted in former generations
+	successes  int64         // the most that a snapshot has shown
+	reopened   int           // failed returns in a row: the exponent of the backoff
+	half       half          // what a half-open breaker knows of its trials
+	tripped    *era          // the closed one before
+	probeError error         // the latest probe's
+	recent     []Transition  // the latest ones, newest last
+	queue      []Transition  // not told yet
+	telling    bool          // somebody is at it, and tells all
+	changed    chan struct{} // closed at each transition
+}
+
+// tally holds what never shrinks and is counted as it happens. Successes are not: they are what remains of the calls.
+type tally struct {
+	failures, slow, ignored, late, expired, refused, probes, probeFailures, opened atomic.Uint64
+	// failing counts failures before they count as calls, unfailed those of them that then were late. Read in the order
+	// unfailed, calls, failing, they never show a success too many.
+	failing, unfailed atomic.Uint64
 }
 
 // New returns a closed breaker, or an error that says which field is wrong.
@@ -41,238 +46,209 @@ func New(cfg Config) (*Breaker, error) {
 	if err := cfg.defaults(); err != nil {
 		return nil, err
 	}
-	return &Breaker{
-		cfg: cfg, base: time.Now(), since: time.Now(), window: newWindow(cfg.Window),
-		trials: make([]time.Duration, cfg.Trials), changed: make(chan struct{}),
-	}, nil
+	b := &Breaker{cfg: cfg, base: time.Now(), wake: make(chan struct{}, 1), changed: make(chan struct{})}
+	b.half.leases = map[uint64]time.Duration{}
+	b.era.Store(b.newEra(Closed, 0))
+	return b, nil
 }
 
-func (b *Breaker) now() time.Duration { return time.Since(b.base) }
-
-func split(word uint64) (generation uint64, s State) { return word >> 3, State(word & 7) }
-
-// State returns the state of now.
-func (b *Breaker) State() State {
-	_, s := split(b.word.Load())
-	return s
+func (b *Breaker) now() time.Duration {
+	if b.cfg.Clock != nil {
+		return b.cfg.Clock()
+	}
+	return time.Since(b.base)
 }
 
 // Name returns the breaker's name.
 func (b *Breaker) Name() string { return b.cfg.Name }
 
-// Permit is the lease of one call. Done must be called once; without it the lease frees its slot.
+// State returns the state of now. An open breaker stays open until a call or a probe finds its open time over.
+func (b *Breaker) State() State { return b.era.Load().state }
+
+// Permit is the lease of one call. Done or DoneAfter must be called once; where it isn't, the lease frees the slot. Those
+// of the zero Permit, which comes with a refusal, do nothing.
 type Permit struct {
-	b          *Breaker
-	generation uint64
-	start      time.Duration
-	slot       int // of a trial, else -1
+	b      *Breaker
+	era    *era
+	start  time.Duration
+	ticket uint64 // of a trial, else 0
 }
 
 // Acquire asks to make a call. A refusal is an [*OpenError].
 func (b *Breaker) Acquire() (Permit, error) {
-	generation, s := split(b.word.Load())
-	if s == Closed || s == Disabled {
-		return Permit{b, generation, b.now(), -1}, nil
+	if e := b.era.Load(); e.passes {
+		return Permit{b: b, era: e, start: b.now()}, nil
 	}
-	p, err := b.acquireSlow()
-	if err != nil {
-		b.refused.Add(1)
-	}
-	return p, err
+	return b.acquire()
 }
 
-// acquireSlow is Acquire where the breaker is not closed.
-func (b *Breaker) acquireSlow() (Permit, error) {
+// acquire is Acquire where not all calls pass. A refusal takes no lock.
+func (b *Breaker) acquire() (Permit, error) {
+	e := b.era.Load()
+	if e.state == ForcedOpen {
+		return Permit{}, b.refuse(e.refusal.Load())
+	}
+	if r := e.refusal.Load(); !e.passes && r.holds(b.now()) {
+		return Permit{}, b.refuse(r)
+	}
 	b.mu.Lock()
 	defer b.unlock()
-	now := b.now()
-	generation, s := split(b.word.Load())
-	if s == Open && b.cfg.Probe == nil && now >= b.openUntil {
+	now := b.now() // anew: whoever had the lock before may have set times by a later one
+	if e = b.era.Load(); e.state == Open && b.cfg.Probe == nil && e.refusal.Load().over(now) {
 		b.turn(HalfOpen, "open_time_over")
-		generation, s = split(b.word.Load())
+		e = b.era.Load()
 	}
-	switch s {
-	case Closed, Disabled:
-		return Permit{b, generation, now, -1}, nil
-	case HalfOpen:
-		for i, end := range b.trials {
-			if end == 0 || now >= end {
-				if end != 0 {
-					b.totals.Expired++
-				}
-				b.trials[i] = now + b.cfg.Lease
-				return Permit{b, generation, now, i}, nil
-			}
+	switch {
+	case e.passes:
+		return Permit{b: b, era: e, start: now}, nil
+	case e.state == HalfOpen:
+		if ticket := b.admit(now); ticket != 0 {
+			return Permit{b, e, now, ticket}, nil
 		}
-		return Permit{}, &OpenError{b.cfg.Name, s, slices.Min(b.trials) - now}
 	}
-	return Permit{}, &OpenError{b.cfg.Name, s, max(b.openUntil-now, 0)}
+	return Permit{}, b.refuse(b.renew(e, now))
 }
 
-// Done says how the call ended and returns what became of it. Of the zero Permit, which a refusal returns, it is nothing.
-func (p Permit) Done(o Outcome) Verdict {
-	b := p.b
-	if b == nil {
-		return Late
-	}
-	b.mu.Lock()
-	defer b.unlock()
-	now := b.now()
-	generation, s := split(b.word.Load())
-	if generation != p.generation {
-		b.totals.Late++
-		return Late
-	}
-	if now-p.start >= b.cfg.Lease {
-		switch {
-		case p.slot < 0:
-			b.totals.Expired++
-		case b.trials[p.slot] == p.start+b.cfg.Lease: // else it was counted when another took the slot
-			b.totals.Expired++
-			b.trials[p.slot] = 0
+func (b *Breaker) refuse(r *refusal) error {
+	b.tally.refused.Add(1)
+	if b.dozing.Load() && b.dozing.CompareAndSwap(true, false) {
+		select {
+		case b.wake <- struct{}{}:
+		default: // an earlier one is still there, and as good
 		}
-		return Expired
 	}
-	if s == Disabled {
-		return Counted
+	return &r.err
+}
+
+// Done says how the call ended and returns what became of it.
+func (p Permit) Done(o Outcome) Verdict {
+	b, e := p.b, p.era
+	if p.ticket != 0 || b == nil {
+		return p.doneTrial(o)
 	}
-	if p.slot >= 0 {
-		b.trials[p.slot] = 0
+	now := b.now()
+	took := now - p.start
+	if b.era.Load() != e {
+		return b.late(e)
 	}
-	b.settle(s, o, now-p.start)
+	if o != Success || took >= b.cfg.SlowCall {
+		return b.doneBad(e, o, took, now)
+	}
+	n := e.window.calls.Add(1)
+	if n < 0 {
+		return b.late(e)
+	}
+	e.window.add(n, 0, took, now)
 	return Counted
 }
 
-// settle counts an outcome and changes the state where a rule says so. The lock is held.
-func (b *Breaker) settle(s State, o Outcome, took time.Duration) {
-	var m mark
-	switch o {
-	case Ignored:
-		b.totals.Ignored++
-		return
-	case Failure:
-		m = failed
-		b.totals.Failures++
-	case Success:
-		b.totals.Successes++
+// DoneAfter is Done where the guarded thing said how long to leave it alone: an open time that begins with this result,
+// or later in this generation, lasts at least until then.
+func (p Permit) DoneAfter(o Outcome, retryAfter time.Duration) Verdict {
+	if p.b != nil && retryAfter > 0 {
+		p.postpone(retryAfter)
 	}
-	if b.cfg.SlowCall > 0 && took > b.cfg.SlowCall {
-		m |= slow
-		b.totals.Slow++
-	}
-	b.window.add(m)
-	switch {
-	case s == HalfOpen && m != 0:
-		b.turn(Open, "trial_failed")
-	case s == HalfOpen:
-		if b.passed++; b.passed >= b.cfg.Trials {
-			b.turn(Closed, "trials_passed")
+	return p.Done(o)
+}
+
+func (p Permit) postpone(d time.Duration) {
+	p.era.postpone(p.b.now() + min(d, p.b.cfg.RetryAfterMax))
+}
+
+// doneBad is Done of a call that failed, was slow or doesn't count, where all pass.
+func (b *Breaker) doneBad(e *era, o Outcome, took, now time.Duration) Verdict {
+	if o == Ignored {
+		b.tally.ignored.Add(1)
+	} else {
+		if _, counted := b.record(e, o, took, now); !counted {
+			return b.late(e)
 		}
-	case s == Closed:
-		if rule := b.cfg.rule(b.window.counts); rule != "" {
-			b.turn(Open, rule)
-		}
+		b.judge(e, now)
 	}
+	if took >= b.cfg.Lease {
+		b.tally.expired.Add(1)
+		return Expired
+	}
+	return Counted
 }
 
-// turn changes the state, clears the counts and queues the event. The lock is held; unlock tells.
-func (b *Breaker) turn(to State, rule string) {
-	generation, from := split(b.word.Load())
-	t := Transition{Breaker: b.cfg.Name, From: from, To: to, Rule: rule, At: time.Now(), Generation: generation + 1, Counts: b.window.counts}
-	switch {
-	case to == Open && from == HalfOpen:
-		b.reopened++
-		t.OpenFor = b.hold()
-	case to == Open:
-		b.reopened = 0
-		t.OpenFor = b.hold()
+// record counts a success or failure, unless the era is over meanwhile, and says what is wrong with it.
+func (b *Breaker) record(e *era, o Outcome, took, now time.Duration) (mark uint64, counted bool) {
+	if o == Failure {
+		mark = failed // which is 1
 	}
-	b.window.clear()
-	clear(b.trials)
-	b.passed, b.since = 0, t.At
-	b.word.Store(t.Generation<<3 | uint64(to))
-	if b.recent = append(b.recent, t); len(b.recent) > history {
-		b.recent = slices.Delete(b.recent, 0, 1)
+	b.tally.failing.Add(mark)
+	n := e.window.calls.Add(1)
+	if n < 0 {
+		b.tally.unfailed.Add(mark)
+		return 0, false
 	}
-	if b.cfg.OnTransition != nil {
-		b.queue = append(b.queue, t)
+	b.tally.failures.Add(mark)
+	if took >= b.cfg.SlowCall {
+		mark |= slow
+		b.tally.slow.Add(1)
 	}
-	close(b.changed)
-	b.changed = make(chan struct{})
+	e.window.add(n, mark, took, now)
+	return mark, true
 }
 
-// hold sets the end of the open time: it doubles with every failed return, up to the cap, with 20 % of jitter.
-func (b *Breaker) hold() time.Duration {
-	d := b.cfg.OpenFor
-	for range min(b.reopened, 40) {
-		d = min(2*d, b.cfg.OpenMax)
-	}
-	d = time.Duration(float64(d) * (0.8 + 0.4*rand.Float64()))
-	b.openUntil = b.now() + d
-	return d
-}
-
-// unlock gives the lock back and tells what has happened, in order, without it. Whoever is telling already tells all.
-func (b *Breaker) unlock() {
-	if b.telling || len(b.queue) == 0 {
-		b.mu.Unlock()
+// judge opens the breaker where the window breaks a rule. Only a failed or slow call asks for it: no success opens.
+func (b *Breaker) judge(e *era, now time.Duration) {
+	if e.state != Closed {
 		return
 	}
-	b.telling = true
-	for len(b.queue) > 0 {
-		t := b.queue[0]
-		b.queue = b.queue[1:]
-		b.mu.Unlock()
-		b.cfg.OnTransition(t)
-		b.mu.Lock()
+	n := e.window.counts(now)
+	rule := b.cfg.rule(n, uint64(b.cfg.MinCalls), n.Calls)
+	if rule == "" {
+		return
 	}
-	b.telling = false
-	b.mu.Unlock()
-}
-
-// Trip forces the breaker open until Reset.
-func (b *Breaker) Trip() { b.force(ForcedOpen, "tripped") }
-
-// Disable lets everything through, uncounted, until Reset.
-func (b *Breaker) Disable() { b.force(Disabled, "disabled") }
-
-// Reset closes the breaker and forgets what it has counted.
-func (b *Breaker) Reset() { b.force(Closed, "reset") }
-
-func (b *Breaker) force(to State, rule string) {
 	b.mu.Lock()
 	defer b.unlock()
-	if b.State() != to {
-		b.reopened, b.openUntil = 0, 0
-		b.turn(to, rule)
+	if b.era.Load() == e {
+		b.turn(Open, rule)
 	}
 }
 
-// Snapshot returns the breaker as it is now.
-func (b *Breaker) Snapshot() Snapshot {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	_, s := split(b.word.Load())
-	totals := b.totals
-	totals.Refused = b.refused.Load()
-	return Snapshot{b.cfg.Name, s, b.since, b.window.counts, totals, slices.Clone(b.recent)}
+// late counts a result of a generation that is over. Those of the one that ended with a trip say how many were under way.
+func (b *Breaker) late(e *era) Verdict {
+	b.tally.late.Add(1)
+	e.late.Add(1)
+	return Late
 }
 
 // Do makes a call where the breaker lets it: an error of fn is a failure, unless the caller's ctx is canceled; then it is
-// neither. A panic is a failure and goes on.
+// neither. A panic is a failure and goes on. An error with a method RetryAfter() time.Duration is heeded as in DoneAfter.
 func Do(ctx context.Context, b *Breaker, fn func(context.Context) error) error {
 	p, err := b.Acquire()
 	if err != nil {
 		return err
 	}
-	outcome := Failure
-	defer func() { p.Done(outcome) }()
+	outcome, after := Failure, time.Duration(0)
+	defer func() {
+		if after > 0 {
+			p.postpone(after)
+		}
+		p.Done(outcome)
+	}()
 	err = fn(ctx)
 	switch {
 	case err == nil:
 		outcome = Success
 	case errors.Is(ctx.Err(), context.Canceled):
 		outcome = Ignored
+	default:
+		after = retryAfter(err)
 	}
 	return err
+}
+
+// retryAfter returns what the error asks for, or 0.
+func retryAfter(err error) time.Duration {
+	if e, ok := errors.AsType[interface {
+		error
+		RetryAfter() time.Duration
+	}](err); ok {
+		return e.RetryAfter()
+	}
+	return 0
 }

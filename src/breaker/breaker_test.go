@@ -2,9 +2,8 @@ package breaker_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"runtime"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -16,231 +15,108 @@ import (
 	"quotes/src/breaker"
 )
 
-var errDown = errors.New("down")
-
-// guard makes a breaker and collects its transitions.
-func guard(t *testing.T, cfg breaker.Config) (*breaker.Breaker, func() []string) {
-	t.Helper()
-	var mu sync.Mutex
-	var seen []string
-	cfg.Name = "b"
-	if cfg.OnTransition == nil {
-		cfg.OnTransition = func(tr breaker.Transition) {
-			mu.Lock()
-			defer mu.Unlock()
-			seen = append(seen, tr.From.String()+">"+tr.To.String()+" "+tr.Rule)
-		}
-	}
-	b, err := breaker.New(cfg)
-	require.NoError(t, err)
-	return b, func() []string {
-		mu.Lock()
-		defer mu.Unlock()
-		return append([]string(nil), seen...)
-	}
-}
-
-func call(t *testing.T, b *breaker.Breaker, o breaker.Outcome) {
-	t.Helper()
-	p, err := b.Acquire()
-	require.NoError(t, err)
-	require.Equal(t, breaker.Counted, p.Done(o))
-}
+const (
+	ok  = breaker.Success
+	bad = breaker.Failure
+	no  = breaker.Ignored
+)
 
 func TestOpensOnItsRules(t *testing.T) {
+	type config = breaker.Config
 	for name, c := range map[string]struct {
-		cfg      breaker.Config
+		cfg      config
 		outcomes []breaker.Outcome
 		rule     string
 	}{
-		"consecutive":         {breaker.Config{ConsecutiveFailures: 3}, []breaker.Outcome{0, 1, 1, 1}, "consecutive_failures"},
-		"rate at the minimum": {breaker.Config{MinCalls: 4, FailureRate: 0.5}, []breaker.Outcome{1, 0, 1, 0}, "failure_rate"},
-		"below the minimum":   {breaker.Config{MinCalls: 5, FailureRate: 0.5}, []breaker.Outcome{1, 1, 1, 1}, ""},
-		"old calls fall out":  {breaker.Config{Window: 4, MinCalls: 4, FailureRate: 0.5}, []breaker.Outcome{1, 0, 0, 0, 0, 1}, ""},
-		"ignored is neither":  {breaker.Config{ConsecutiveFailures: 2}, []breaker.Outcome{1, 2, 2, 1}, "consecutive_failures"},
-		"only ignored":        {breaker.Config{ConsecutiveFailures: 1, MinCalls: 1}, []breaker.Outcome{2, 2, 2, 2}, ""},
+		"in a row":            {config{ConsecutiveFailures: 3}, []breaker.Outcome{bad, bad, ok, bad, bad, bad}, "consecutive_failures"},
+		"rate at the minimum": {config{MinCalls: 4}, []breaker.Outcome{ok, bad, ok, bad}, "failure_rate"},
+		"below the minimum":   {config{MinCalls: 5}, []breaker.Outcome{bad, bad, bad, bad}, ""},
+		"a success never":     {config{MinCalls: 4}, []breaker.Outcome{bad, bad, bad, ok}, ""},
+		"the failure after":   {config{MinCalls: 4}, []breaker.Outcome{bad, bad, bad, ok, bad}, "failure_rate"},
+		"below the rate":      {config{MinCalls: 2, FailureRate: 0.6}, []breaker.Outcome{ok, bad, ok, bad, ok, bad}, ""},
+		"old calls fall out":  {config{Window: 4, MinCalls: 4}, []breaker.Outcome{bad, ok, ok, ok, ok, bad}, ""},
+		"a rate above 1":      {config{FailureRate: 2, MinCalls: 1, SlowRate: 2}, []breaker.Outcome{bad, bad, bad, bad}, ""},
+		"canceled is neither": {config{ConsecutiveFailures: 2}, []breaker.Outcome{bad, no, no, bad}, "consecutive_failures"},
+		"only canceled":       {config{ConsecutiveFailures: 1, MinCalls: 1}, []breaker.Outcome{no, no, no, no}, ""},
+		"by default":          {config{}, []breaker.Outcome{ok, ok, ok, ok, ok, bad, bad, bad, bad, bad}, "failure_rate"},
+		"default minimum":     {config{}, []breaker.Outcome{bad, bad, bad, bad, bad, bad, bad, bad, bad}, ""},
+		"in a time window":    {config{WindowTime: time.Second}, []breaker.Outcome{ok, ok, ok, ok, ok, bad, bad, bad, bad, bad}, "failure_rate"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b, seen := guard(t, c.cfg)
-			for _, o := range c.outcomes {
-				call(t, b, o)
-			}
+			b, l := guard(t, c.cfg)
+			call(t, b, c.outcomes...)
 			if c.rule == "" {
 				require.Equal(t, breaker.Closed, b.State())
 				return
 			}
-			require.Equal(t, []string{"closed>open " + c.rule}, seen())
-			_, err := b.Acquire()
-			require.ErrorIs(t, err, breaker.ErrOpen)
+			require.Equal(t, []string{"closed>open " + c.rule}, l.words())
+			refused(t, b)
 		})
 	}
+}
+
+func TestTimeWindowForgetsWhatIsOlder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, l := guard(t, breaker.Config{WindowTime: 10 * time.Second, MinCalls: 4})
+		call(t, b, bad, bad, bad)
+		time.Sleep(5 * time.Second)
+		call(t, b, ok)
+		require.EqualValues(t, 4, b.Snapshot().Counts.Calls)
+		time.Sleep(6 * time.Second)
+		require.EqualValues(t, 1, b.Snapshot().Counts.Calls, "the three failures are too old")
+		require.Zero(t, b.Snapshot().Counts.Failures)
+		call(t, b, ok, bad)
+		require.Empty(t, l.words())
+		call(t, b, bad)
+		require.Equal(t, []string{"closed>open failure_rate"}, l.words())
+		time.Sleep(time.Hour)
+		require.EqualValues(t, 6, b.Snapshot().Totals.Successes+b.Snapshot().Totals.Failures-1, "totals forget nothing")
+	})
 }
 
 func TestSlowCallsOpen(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b, seen := guard(t, breaker.Config{MinCalls: 2, SlowCall: 10 * time.Millisecond, SlowRate: 1})
-		for range 2 {
-			p, err := b.Acquire()
-			require.NoError(t, err)
-			time.Sleep(11 * time.Millisecond)
-			p.Done(breaker.Success)
-		}
-		require.Equal(t, []string{"closed>open slow_rate"}, seen())
-	})
-}
-
-func TestTrialsAfterTheOpenTimeCloseIt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b, seen := guard(t, breaker.Config{ConsecutiveFailures: 1, OpenFor: time.Second, Trials: 2})
-		call(t, b, breaker.Failure)
-		time.Sleep(1200 * time.Millisecond) // the open time with its jitter
-		first, err := b.Acquire()
-		require.NoError(t, err)
-		second, err := b.Acquire()
-		require.NoError(t, err)
-		_, err = b.Acquire()
-		require.ErrorIs(t, err, breaker.ErrOpen, "never more trials than configured")
-		first.Done(breaker.Success)
-		require.Equal(t, breaker.HalfOpen, b.State())
-		second.Done(breaker.Success)
-		require.Equal(t, []string{"closed>open consecutive_failures", "open>half-open open_time_over", "half-open>closed trials_passed"}, seen())
-	})
-}
-
-func TestHungTrialFreesItsSlotByTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b, _ := guard(t, breaker.Config{ConsecutiveFailures: 1, OpenFor: time.Second, Lease: 5 * time.Second})
-		call(t, b, breaker.Failure)
-		time.Sleep(2 * time.Second)
-		hung, err := b.Acquire()
-		require.NoError(t, err)
-		_, err = b.Acquire()
-		require.ErrorIs(t, err, breaker.ErrOpen)
-		time.Sleep(5 * time.Second)
-		next, err := b.Acquire()
-		require.NoError(t, err, "the lease has ended")
-		require.Equal(t, breaker.Expired, hung.Done(breaker.Success), "its late success closes nothing")
-		require.Equal(t, breaker.HalfOpen, b.State())
-		next.Done(breaker.Success)
-		require.Equal(t, breaker.Closed, b.State())
-		require.EqualValues(t, 1, b.Snapshot().Totals.Expired)
-	})
-}
-
-func TestLateResultsMoveNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b, _ := guard(t, breaker.Config{ConsecutiveFailures: 1, OpenFor: time.Second})
-		var old []breaker.Permit
-		for range 10 {
-			p, err := b.Acquire()
-			require.NoError(t, err)
-			old = append(old, p)
-		}
-		call(t, b, breaker.Failure)
-		time.Sleep(2 * time.Second)
-		trial, err := b.Acquire()
-		require.NoError(t, err)
-		for _, p := range old {
-			require.Equal(t, breaker.Late, p.Done(breaker.Success))
-		}
-		require.Equal(t, breaker.HalfOpen, b.State())
-		trial.Done(breaker.Failure)
-		require.Equal(t, breaker.Open, b.State())
-		require.EqualValues(t, 10, b.Snapshot().Totals.Late)
-	})
-}
-
-func TestOpenTimeBacksOffToItsCap(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var mu sync.Mutex
-		var held []time.Duration
-		b, _ := guard(t, breaker.Config{
-			ConsecutiveFailures: 1, OpenFor: time.Second, OpenMax: 4 * time.Second,
-			OnTransition: func(tr breaker.Transition) {
-				mu.Lock()
-				defer mu.Unlock()
-				if tr.To == breaker.Open {
-					held = append(held, tr.OpenFor)
+	for name, cfg := range map[string]breaker.Config{
+		"count":   {MinCalls: 2, SlowCall: 10 * time.Millisecond, SlowRate: 1},
+		"time":    {MinCalls: 2, SlowCall: 10 * time.Millisecond, SlowRate: 1, WindowTime: time.Minute},
+		"expired": {MinCalls: 2, Lease: 10 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b, l := guard(t, cfg)
+				slow := acquire(t, b, 2)
+				time.Sleep(10 * time.Millisecond)
+				for _, p := range slow {
+					p.Done(ok)
 				}
-			},
+				require.Equal(t, []string{"closed>open slow_rate"}, l.words())
+				require.EqualValues(t, 2, l.list()[0].Counts.Slow)
+				require.EqualValues(t, 2, b.Snapshot().Totals.Successes)
+			})
 		})
-		call(t, b, breaker.Failure)
-		for range 3 {
-			time.Sleep(5 * time.Second)
-			call(t, b, breaker.Failure)
-		}
-		for i, want := range []time.Duration{1, 2, 4, 4} {
-			require.InDelta(t, want*time.Second, held[i], float64(want*time.Second)/5)
-		}
-	})
-}
-
-func TestProbeDecidesAndCallersAreNoGuineaPigs(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		var up atomic.Bool
-		var probes, together atomic.Int32
-		b, seen := guard(t, breaker.Config{
-			ConsecutiveFailures: 1, OpenFor: time.Second, OpenMax: 2 * time.Second, ProbeTimeout: time.Second,
-			Probe: func(ctx context.Context) error {
-				require.EqualValues(t, 1, together.Add(1), "one probe at a time")
-				defer together.Add(-1)
-				if probes.Add(1) == 1 {
-					<-ctx.Done() // the first one hangs: its own deadline ends it
-					return ctx.Err()
-				}
-				if !up.Load() {
-					return errDown
-				}
-				return nil
-			},
-		})
-		go func() { _ = b.Run(ctx) }()
-		call(t, b, breaker.Failure)
-		time.Sleep(20 * time.Second)
-		_, err := b.Acquire()
-		require.ErrorIs(t, err, breaker.ErrOpen, "the open time is long over, but no probe has passed")
-		require.Greater(t, probes.Load(), int32(5))
-		up.Store(true)
-		time.Sleep(3 * time.Second)
-		require.Equal(t, breaker.HalfOpen, b.State())
-		n := probes.Load()
-		time.Sleep(time.Minute)
-		require.Equal(t, n, probes.Load(), "no probes when it is not open")
-		call(t, b, breaker.Success)
-		require.Equal(t, []string{"closed>open consecutive_failures", "open>half-open probe_passed", "half-open>closed trials_passed"}, seen())
-	})
+	}
 }
 
 func TestOperatorsWordLasts(t *testing.T) {
-	b, seen := guard(t, breaker.Config{ConsecutiveFailures: 1})
-	b.Trip()
-	b.Trip()
-	_, err := b.Acquire()
-	require.ErrorIs(t, err, breaker.ErrOpen)
-	b.Disable()
-	for range 10 {
-		call(t, b, breaker.Failure)
-	}
-	require.Equal(t, breaker.Disabled, b.State())
-	b.Reset()
-	call(t, b, breaker.Failure)
-	require.Equal(t, []string{"closed>forced-open tripped", "forced-open>disabled disabled", "disabled>closed reset", "closed>open consecutive_failures"}, seen())
-}
-
-func TestListenerMayCallBack(t *testing.T) {
-	var b *breaker.Breaker
-	var states []breaker.State
-	b, _ = guard(t, breaker.Config{ConsecutiveFailures: 1, OnTransition: func(tr breaker.Transition) {
-		states = append(states, b.State())
-		_ = b.Snapshot()
-		if tr.To == breaker.Open {
-			b.Reset()
-		}
-	}})
-	call(t, b, breaker.Failure)
-	require.Equal(t, []breaker.State{breaker.Open, breaker.Closed}, states)
+	synctest.Test(t, func(t *testing.T) {
+		b, l := guard(t, breaker.Config{ConsecutiveFailures: 1})
+		b.Trip()
+		b.Trip()
+		time.Sleep(time.Hour)
+		require.Equal(t, breaker.OpenError{Name: "b", State: breaker.ForcedOpen}, *refusal(t, b))
+		b.Disable()
+		call(t, b, bad, bad, bad)
+		require.Equal(t, breaker.Disabled, b.State())
+		require.EqualValues(t, 3, b.Snapshot().Counts.Failures, "a disabled breaker still counts")
+		b.Reset()
+		require.Zero(t, b.Snapshot().Counts.Failures)
+		call(t, b, bad)
+		b.Reset()
+		call(t, b, ok)
+		require.Equal(t, []string{
+			"closed>forced-open tripped", "forced-open>disabled disabled", "disabled>closed reset",
+			"closed>open consecutive_failures", "open>closed reset",
+		}, l.words())
+	})
 }
 
 func TestDo(t *testing.T) {
@@ -248,49 +124,117 @@ func TestDo(t *testing.T) {
 	require.NoError(t, breaker.Do(t.Context(), b, func(context.Context) error { return nil }))
 	require.ErrorIs(t, breaker.Do(t.Context(), b, func(context.Context) error { return errDown }), errDown)
 	ctx, cancel := context.WithCancel(t.Context())
-	_ = breaker.Do(ctx, b, func(context.Context) error { cancel(); return ctx.Err() })
-	require.Panics(t, func() { _ = breaker.Do(t.Context(), b, func(context.Context) error { panic("x") }) })
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = breaker.Do(context.Background(), b, func(context.Context) error { runtime.Goexit(); return nil })
-	}()
-	<-done
-	got := b.Snapshot().Totals
-	require.Equal(t, breaker.Totals{Successes: 1, Failures: 3, Ignored: 1}, got)
+	require.ErrorIs(t, breaker.Do(ctx, b, func(context.Context) error { cancel(); return errDown }), errDown)
+	ctx, cancel = context.WithTimeout(t.Context(), -1)
+	defer cancel()
+	require.Error(t, breaker.Do(ctx, b, func(ctx context.Context) error { return ctx.Err() }))
+	require.Equal(t, breaker.Totals{Successes: 1, Failures: 2, Ignored: 1}, b.Snapshot().Totals, "a deadline that passes is a failure")
+	b.Trip()
+	require.ErrorIs(t, breaker.Do(t.Context(), b, func(context.Context) error { panic("called") }), breaker.ErrOpen)
 }
 
-func TestManyGoroutinesAtTheMomentOfOpening(t *testing.T) {
-	b, seen := guard(t, breaker.Config{ConsecutiveFailures: 3, OpenFor: time.Hour, OpenMax: time.Hour})
-	var wg sync.WaitGroup
-	for range 1000 {
-		wg.Go(func() {
-			if p, err := b.Acquire(); err == nil {
-				p.Done(breaker.Failure)
+// TestEveryPermitCountsOnce has callers, an operator and a reader at once.
+func TestEveryPermitCountsOnce(t *testing.T) {
+	for name, cfg := range map[string]breaker.Config{
+		"count": {Window: 10, ConsecutiveFailures: 3, OpenFor: time.Microsecond, Trials: 3},
+		"time":  {WindowTime: time.Second, ConsecutiveFailures: 3, OpenFor: time.Microsecond, Trials: 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, l := guard(t, cfg)
+			var made, refusals atomic.Uint64
+			var callers, others sync.WaitGroup
+			end := make(chan struct{})
+			for range 8 {
+				callers.Go(func() {
+					for range 5_000 {
+						p, err := b.Acquire()
+						if err != nil {
+							refusals.Add(1)
+							continue
+						}
+						made.Add(1)
+						p.Done(breaker.Outcome(rand.N(3)))
+					}
+				})
+			}
+			others.Go(func() {
+				for {
+					select {
+					case <-end:
+						return
+					default:
+						[]func(){b.Trip, b.Disable, b.Reset}[rand.N(3)]()
+					}
+				}
+			})
+			others.Go(func() {
+				for before := b.Snapshot().Totals; ; {
+					now := b.Snapshot().Totals
+					if now.Successes < before.Successes || now.Failures < before.Failures || now.Late < before.Late {
+						t.Errorf("totals shrink: %+v, %+v", before, now)
+					}
+					before = now
+					select {
+					case <-end:
+						return
+					default:
+					}
+				}
+			})
+			callers.Wait()
+			close(end)
+			others.Wait()
+			n := b.Snapshot().Totals
+			require.Equal(t, made.Load(), n.Successes+n.Failures+n.Ignored+n.Late)
+			require.Equal(t, refusals.Load(), n.Refused)
+			for i, tr := range l.list() {
+				require.EqualValues(t, i+1, tr.Generation, "told in order, none twice, none left out")
 			}
 		})
 	}
-	wg.Wait()
-	require.Equal(t, []string{"closed>open consecutive_failures"}, seen())
-}
-
-func TestTransitionJSON(t *testing.T) {
-	tr := breaker.Transition{
-		Breaker: "exchange", From: breaker.Closed, To: breaker.Open, Rule: "failure_rate",
-		At: time.Date(2026, 11, 23, 14, 0, 0, 1000, time.UTC), Generation: 1, Counts: breaker.Counts{Calls: 3, Failures: 2},
-	}
-	got, err := json.Marshal(tr)
-	require.NoError(t, err)
-	require.JSONEq(t, `{"breaker":"exchange","from":"closed","to":"open","rule":"failure_rate","at":"2026-11-23T14:00:00.000001Z",
-		"counts":{"calls":3,"failures":2,"slow":0,"consecutive_failures":0},"generation":1}`, string(got))
 }
 
 func TestWrongConfigIsRefused(t *testing.T) {
-	for name, cfg := range map[string]breaker.Config{
-		"name": {}, "window": {Name: "b", Window: -1}, "minimum": {Name: "b", Window: 5, MinCalls: 6}, "rate": {Name: "b", FailureRate: -1},
-		"cap": {Name: "b", OpenFor: time.Minute, OpenMax: time.Second}, "trials": {Name: "b", Trials: -1},
+	type config = breaker.Config
+	for name, cfg := range map[string]config{
+		"name": {}, "window": {Window: -1}, "huge window": {Window: 10_001}, "short time": {WindowTime: 1}, "long time": {WindowTime: 2 * time.Hour},
+		"minimum": {Window: 5, MinCalls: 6}, "no minimum": {MinCalls: -1}, "rate": {FailureRate: -1}, "slow rate": {SlowRate: -1},
+		"row": {ConsecutiveFailures: -1}, "slow": {SlowCall: -1}, "slower than the lease": {SlowCall: time.Hour}, "lease": {Lease: -1},
+		"cap": {OpenFor: time.Minute, OpenMax: time.Second}, "open": {OpenFor: -1}, "retry": {RetryAfterMax: -1}, "trials": {Trials: -1},
+		"probe": {ProbeEvery: -1}, "timeout": {ProbeTimeout: -1}, "idle": {IdleAfter: -1},
 	} {
+		if name != "name" {
+			cfg.Name = "b"
+		}
 		_, err := breaker.New(cfg)
 		require.Error(t, err, name)
 	}
+	_, err := breaker.New(config{Name: "b", Window: 3})
+	require.NoError(t, err, "the minimum's default fits a small window")
 }
+
+func TestRetryAfterLengthensTheOpenTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, l := guard(t, breaker.Config{ConsecutiveFailures: 2, OpenFor: time.Second, OpenMax: time.Second, RetryAfterMax: time.Hour})
+		later := acquire(t, b, 1)[0]
+		require.Equal(t, breaker.Counted, later.DoneAfter(bad, time.Minute))
+		time.Sleep(20 * time.Second)
+		call(t, b, bad)
+		require.Equal(t, 40*time.Second, l.list()[0].OpenFor, "what was said before holds")
+		require.Equal(t, 40*time.Second, refusal(t, b).RetryAfter)
+		time.Sleep(40*time.Second - 1)
+		refused(t, b)
+		time.Sleep(time.Nanosecond)
+		require.ErrorIs(t, breaker.Do(t.Context(), b, func(context.Context) error { return errors.Join(errDown, busy(100*time.Hour)) }), errDown)
+		require.Equal(t, time.Hour, l.list()[2].OpenFor, "but no longer than allowed")
+		time.Sleep(time.Hour)
+		call(t, b, bad)
+		require.InDelta(t, time.Second, l.list()[4].OpenFor, float64(time.Second)/5, "and only that once")
+	})
+}
+
+// busy is an error of a server that says how long.
+type busy time.Duration
+
+func (busy) Error() string               { return "busy" }
+func (b busy) RetryAfter() time.Duration { return time.Duration(b) }
