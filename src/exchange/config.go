@@ -2,7 +2,6 @@ package exchange
 
 import (
 	"log/slog"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
@@ -11,14 +10,11 @@ import (
 	"quotes/src/exchange/fault"
 )
 
-// beat is how often a session says that it lives.
-const beat = 100 * time.Millisecond
-
 // Config says where the exchange listens and what goes wrong. The zero value of a field is the default that its comment names.
 type Config struct {
 	Listen string        // 127.0.0.1:8080
 	Seed   uint64        // of the faults
-	Faults *fault.Config // none where nil; Flags sets it
+	Faults *fault.Config // none where nil; what the flags say wins
 
 	Log     *slog.Logger          // slog.Default()
 	Metrics prometheus.Registerer // none
@@ -72,10 +68,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	f := promauto.With(reg)
 	return &metrics{
 		events:   f.NewCounter(prometheus.CounterOpts{Name: "quotes_external_events_total", Help: "Quotes and trades that the market made."}),
-		refused:  f.NewCounter(prometheus.CounterOpts{Name: "quotes_external_refused_total", Help: "Records that were not sent: incomplete, crossed, or not to be kept exactly."}),
+		refused:  f.NewCounter(prometheus.CounterOpts{Name: "quotes_external_refused_total", Help: "Ticks refused: unreadable, incomplete, crossed, or not to be kept exactly."}),
 		sessions: f.NewCounter(prometheus.CounterOpts{Name: "quotes_external_sessions_total", Help: "Sessions begun."}),
 		frames:   f.NewCounter(prometheus.CounterOpts{Name: "quotes_external_frames_total", Help: "PUBLISH frames sent."}),
-		faults:   f.NewCounterVec(prometheus.CounterOpts{Name: "quotes_external_faults_total", Help: "Faults made, by kind."}, []string{"kind"}),
+		faults:   f.NewCounterVec(prometheus.CounterOpts{Name: "quotes_external_faults_total", Help: "Faults made, by kind: outage, refuse, cut, hang, garbage, delay, error, slow_request."}, []string{"kind"}),
 		cutoff:   f.NewCounter(prometheus.CounterOpts{Name: "quotes_external_slow_readers_total", Help: "Sessions cut off because their reader did not keep up."}),
 	}
 }

@@ -4,10 +4,13 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -16,15 +19,18 @@ import (
 	"quotes/src/exchange"
 	"quotes/src/exchange/fault"
 	"quotes/src/exchange/sim"
+	"quotes/src/quote"
 	"quotes/src/wire"
 )
 
 // start runs an exchange until the test ends.
 func start(t *testing.T, cfg exchange.Config, symbols ...string) *exchange.External {
 	t.Helper()
-	gen, err := sim.New(sim.Config{Symbols: symbols, Rate: 100})
+	gen, err := sim.New(sim.Config{Symbols: symbols, Rate: min(100, sim.MaxRate/float64(len(symbols)))})
 	require.NoError(t, err)
-	return run(t, cfg, gen)
+	e := run(t, cfg, gen)
+	require.Eventually(t, func() bool { return e.Ready() == nil }, 10*time.Second, time.Millisecond)
+	return e
 }
 
 func run(t *testing.T, cfg exchange.Config, gen exchange.Generator) *exchange.External {
@@ -106,13 +112,16 @@ func TestRequests(t *testing.T) {
 	e := start(t, exchange.Config{}, "A", "B")
 	c := dial(t, e)
 	for request, want := range map[string]string{
-		`{"type":"REQ_QUOTE","id":5,"topic":"B"}`:                 `"symbol":"B"`,
-		`{"type":"REQ_QUOTE","id":5,"payload":{"symbols":["*"]}}`: `[{"symbol":"A"`,
-		`{"type":"REQ_QUOTE","id":5,"topic":"NONE"}`:              `"code":"bad_symbol"`,
-		`{"type":"REQ_QUOTE","id":5,"payload":{"symbols":7}}`:     `"code":"bad_request"`,
-		`{"type":"REQ_STATUS","id":5}`:                            `"process":"external"`,
-		`{"type":"SUBSCRIBE","id":5,"topic":"quotes.A"}`:          `"code":"bad_symbol"`,
-		`{"type":"REQ_HIST","id":5}`:                              `"code":"bad_request"`,
+		`{"type":"REQ_QUOTE","id":5,"topic":"B"}`:                              `"symbol":"B"`,
+		`{"type":"REQ_QUOTE","id":5,"payload":{"symbols":["*"]}}`:              `[{"symbol":"A"`,
+		`{"type":"REQ_QUOTE","id":5,"topic":"NONE"}`:                           `"code":"bad_symbol"`,
+		`{"type":"REQ_QUOTE","id":5,"payload":{"symbols":7}}`:                  `"code":"bad_request"`,
+		`{"type":"REQ_STATUS","id":5}`:                                         `"process":"external"`,
+		`{"type":"SUBSCRIBE","id":5,"topic":"quotes.A"}`:                       `"code":"bad_symbol"`,
+		`{"type":"SUBSCRIBE","id":5,"topic":"*","payload":{"mode":"sampled"}}`: `"code":"bad_request"`,
+		`{"type":"REQ_QUOTE","id":5,"payload":{"symbols":["A","B","A"]}}`:      `"code":"bad_request"`,
+		`{"type":"REQ_QUOTE","id":5,"payload":{"symbols":["B","A"]}}`:          `[{"symbol":"B"`,
+		`{"type":"REQ_HIST","id":5}`:                                           `"code":"bad_request"`,
 	} {
 		c.send(t, request)
 		f, ok := c.next()
@@ -131,10 +140,16 @@ func TestAnOutageCutsAndRefuses(t *testing.T) {
 	c.send(t, subscribe)
 	_, ok := c.next()
 	require.True(t, ok)
+	idle := dial(t, e) // such as that of a probe
+	idle.send(t, `{"type":"REQ_STATUS"}`)
+	_, ok = idle.next()
+	require.True(t, ok)
 	e.Outage(time.Hour)
 	for ok {
 		_, ok = c.next()
 	}
+	_, ok = idle.next()
+	require.False(t, ok, "not only sessions end")
 	require.False(t, answers(e), "connections are reset")
 	e.Outage(0)
 	require.Eventually(t, func() bool { return answers(e) }, 10*time.Second, 10*time.Millisecond)
@@ -164,6 +179,40 @@ func TestAHangIsSilence(t *testing.T) {
 		_, ok = c.next() // what was on its way
 	}
 	require.ErrorIs(t, c.in.Err(), os.ErrDeadlineExceeded, "the connection stays open and says nothing")
+	other := dial(t, e)
+	other.send(t, subscribe)
+	other.send(t, `{"type":"REQ_QUOTE"}`)
+	require.NoError(t, other.SetReadDeadline(time.Now().Add(200*time.Millisecond)))
+	_, ok := other.next()
+	require.False(t, ok)
+	require.ErrorIs(t, other.in.Err(), os.ErrDeadlineExceeded, "nor are new ones answered")
+	late := dial(t, e)
+	late.send(t, subscribe)
+	e.Hang(0)
+	f, _ := late.next()
+	require.Equal(t, wire.TypeSubscribed, f.Type, "until the hang ends")
+}
+
+func TestManySymbolsComeInSeveralFrames(t *testing.T) {
+	symbols := make([]string, 2500)
+	for i := range symbols {
+		symbols[i] = "S" + strconv.Itoa(i)
+	}
+	c := dial(t, start(t, exchange.Config{}, symbols...))
+	c.send(t, `{"type":"REQ_QUOTE","id":9,"payload":{"symbols":["*"]}}`)
+	var got []string
+	for more := true; more; {
+		f, ok := c.next()
+		require.True(t, ok)
+		require.EqualValues(t, 9, f.ID)
+		var quotes []quote.Quote
+		require.NoError(t, f.Decode(&quotes))
+		for _, q := range quotes {
+			got = append(got, string(q.Symbol))
+		}
+		more = f.More
+	}
+	require.Equal(t, symbols, got)
 }
 
 func TestPlannedFaultsReachTheSession(t *testing.T) {
@@ -198,26 +247,78 @@ func TestFaultsCanBeAskedForByPost(t *testing.T) {
 	}
 }
 
-// short is a market that says one thing and ends.
+// short is a market that says many things at once and ends.
 type short struct{}
+
+const shortTrades = 5000
 
 func (short) Run(_ context.Context, listened <-chan struct{}, put func([]exchange.Record)) error {
 	<-listened
+	var all []exchange.Record
+	for i := range shortTrades {
+		all = append(all, exchange.Record{Trade: &quote.Trade{ID: strconv.Itoa(i), Symbol: "A", Price: dec("1"), Quantity: dec("1"), Timestamp: 1}})
+	}
+	put(all)
 	return nil
 }
 
-func TestAtTheEndOfAReplayConnectionsAreRefused(t *testing.T) {
+func dec(s string) quote.Decimal {
+	d, err := quote.ParseDecimal(s)
+	if err != nil {
+		panic(err)
+	}
+	return d
+}
+
+func TestAReplaysEndComesWholeAndThenConnectionsAreRefused(t *testing.T) {
 	e := run(t, exchange.Config{}, short{})
 	c := dial(t, e)
 	c.send(t, subscribe)
-	for ok := true; ok; {
-		_, ok = c.next()
+	trades := 0
+	for f, ok := c.next(); ok; f, ok = c.next() {
+		if f.Type == wire.TypePublish {
+			trades++
+		}
 	}
+	require.Equal(t, shortTrades, trades)
 	require.Eventually(t, func() bool {
 		nc, err := net.Dial("tcp", e.Addr())
 		if err == nil {
 			nc.Close()
 		}
-		return err != nil
+		return errors.Is(err, syscall.ECONNREFUSED)
 	}, 10*time.Second, 10*time.Millisecond)
+}
+
+func TestPlannedOutages(t *testing.T) {
+	e := start(t, exchange.Config{Faults: &fault.Config{OutageEvery: 400 * time.Millisecond, OutageFor: 200 * time.Millisecond}}, "A")
+	for range 2 {
+		require.Eventually(t, func() bool { return answers(e) }, 10*time.Second, 5*time.Millisecond)
+		c := dial(t, e)
+		c.send(t, subscribe)
+		for ok := true; ok; {
+			_, ok = c.next()
+		}
+		require.False(t, answers(e), "an outage takes a while")
+	}
+}
+
+func TestAPortInUseIsNamed(t *testing.T) {
+	e := start(t, exchange.Config{}, "A")
+	_, err := exchange.New(exchange.Config{Listen: e.Addr()}, short{})
+	require.ErrorContains(t, err, e.Addr())
+	require.ErrorContains(t, err, "is another external running?")
+}
+
+// broken is a market that can't go on.
+type broken struct{}
+
+func (broken) Run(context.Context, <-chan struct{}, func([]exchange.Record)) error {
+	return errors.New("the tape is torn")
+}
+
+func TestABrokenMarketEndsTheProcess(t *testing.T) {
+	e, err := exchange.New(exchange.Config{Listen: "127.0.0.1:0"}, broken{})
+	require.NoError(t, err)
+	require.ErrorContains(t, e.Run(t.Context()), "the tape is torn")
 }

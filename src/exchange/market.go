@@ -2,29 +2,37 @@ package exchange
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
+	"time"
 
 	"quotes/src/quote"
 	"quotes/src/wire"
 )
 
-// maxWaiting bounds what waits for one session, in events.
-const maxWaiting = 1 << 16
+// errCrossed says that a quote's bid is not below its ask.
+var errCrossed = errors.New("bid is not below ask")
 
-// Market is the [Source] made of a generator: it knows the last of everything, so that a session can begin at any time.
-type Market struct {
+// market is the [Source] made of a generator: it knows the last of everything, so that a session can begin at any time.
+type market struct {
 	gen      Generator
 	listened chan struct{} // closed by the first session
 	once     sync.Once
 	met      *metrics
+	log      *slog.Logger
 
-	mu    sync.Mutex
-	order []quote.Symbol
-	last  map[quote.Symbol]*last
-	subs  map[*sub]struct{}
-	ended bool
+	mu      sync.Mutex
+	order   []quote.Symbol // as they were first named
+	last    map[quote.Symbol]*last
+	tape    tape
+	subs    map[*sub]struct{}
+	ended   bool
+	left    chan struct{} // closed when it has ended and the last session has left
+	refused int
+	named   time.Time // when a refusal was last named in the log
 }
 
 // last is what a snapshot tells of a symbol.
@@ -33,81 +41,96 @@ type last struct {
 	quoted, sold Event // the newest of each topic; without payload where there was none
 }
 
-// sub is one session's queue.
-type sub struct {
-	waiting []Event
-	slow    bool
-	ready   chan struct{}
-}
-
-// NewMarket returns the market of a generator; Run must run.
-func NewMarket(gen Generator, met *metrics) *Market {
-	return &Market{gen: gen, listened: make(chan struct{}), met: met, last: map[quote.Symbol]*last{}, subs: map[*sub]struct{}{}}
-}
-
-// Run runs the generator until ctx ends. It returns [ErrEnded] when there is nothing more to come.
-func (m *Market) Run(ctx context.Context) error {
-	err := m.gen.Run(ctx, m.listened, m.put)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.ended = true
-	for s := range m.subs {
-		s.wake()
+// newMarket returns the market of a generator; run must run.
+func newMarket(gen Generator, met *metrics, log *slog.Logger) *market {
+	return &market{
+		gen: gen, listened: make(chan struct{}), left: make(chan struct{}), met: met, log: log,
+		last: map[quote.Symbol]*last{}, subs: map[*sub]struct{}{},
 	}
+}
+
+// run runs the generator until ctx ends. It returns [ErrEnded] when nothing more is to come and every session has it.
+func (m *market) run(ctx context.Context) error {
+	err := m.gen.Run(ctx, m.listened, m.put)
 	switch {
-	case err != nil && ctx.Err() == nil:
-		return err
 	case ctx.Err() != nil:
 		return nil
+	case err != nil:
+		return err
 	}
-	return ErrEnded
+	m.end()
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-m.left:
+		return ErrEnded
+	}
 }
 
-// put encodes a burst once and queues it for every session. What is wrong is refused and counted.
-func (m *Market) put(records []Record) {
+// put encodes a burst once and puts it on the tape. What is wrong is refused.
+func (m *market) put(records []Record) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	events := make([]Event, 0, len(records))
+	events := 0
 	for i := range records {
-		if e, ok := m.take(&records[i]); ok {
-			events = append(events, e)
+		e, err := m.take(&records[i])
+		if err != nil {
+			m.refuse(err)
+			continue
 		}
+		m.tape.add(e)
+		events++
 	}
-	m.met.events.Add(float64(len(events)))
+	m.met.events.Add(float64(events))
 	for s := range m.subs {
-		if len(s.waiting)+len(events) > maxWaiting {
-			s.slow, s.waiting = true, nil
-		}
-		if !s.slow {
-			s.waiting = append(s.waiting, events...)
-		}
 		s.wake()
 	}
 }
 
 // take remembers a record and encodes it. The lock is held.
-func (m *Market) take(r *Record) (Event, bool) {
+func (m *market) take(r *Record) (Event, error) {
 	switch {
-	case r.Quote != nil && r.Quote.Validate() == nil && !crossed(r.Quote):
+	case r.Refused != nil:
+		return Event{}, r.Refused
+	case r.Quote != nil:
+		if err := check(r.Quote); err != nil {
+			return Event{}, err
+		}
 		l := m.row(r.Quote.Symbol)
 		l.quote = *r.Quote
-		l.quoted = Event{quote.TopicOf(quote.Quotes, r.Quote.Symbol), r.Quote.AppendJSON(nil), r.Snapshot, r.Untimed}
-		return l.quoted, true
-	case r.Trade != nil && r.Trade.Validate() == nil:
-		l := m.row(r.Trade.Symbol)
-		l.sold = Event{quote.TopicOf(quote.Trades, r.Trade.Symbol), r.Trade.AppendJSON(nil), r.Snapshot, r.Untimed}
-		return l.sold, true
+		l.quoted = Event{Topic: quote.TopicOf(quote.Quotes, r.Quote.Symbol), Payload: r.Quote.AppendJSON(nil), Snapshot: r.Snapshot, Untimed: r.Untimed}
+		return l.quoted, nil
 	}
+	if err := r.Trade.Validate(); err != nil {
+		return Event{}, err
+	}
+	l := m.row(r.Trade.Symbol)
+	l.sold = Event{Topic: quote.TopicOf(quote.Trades, r.Trade.Symbol), Payload: r.Trade.AppendJSON(nil), Snapshot: r.Snapshot, Untimed: r.Untimed}
+	return l.sold, nil
+}
+
+// check says why a quote must not go out.
+func check(q *quote.Quote) error {
+	if err := q.Validate(); err != nil {
+		return err
+	}
+	if !q.Bid.IsZero() && !q.Ask.IsZero() && q.Bid.Cmp(q.Ask) >= 0 {
+		return fmt.Errorf("%s: %w: %s and %s", q.Symbol, errCrossed, q.Bid, q.Ask)
+	}
+	return nil
+}
+
+// refuse counts what does not go out and names it, at most once a second. The lock is held.
+func (m *market) refuse(err error) {
 	m.met.refused.Inc()
-	return Event{}, false
+	m.refused++
+	if now := time.Now(); now.Sub(m.named) >= time.Second {
+		m.named = now
+		m.log.Warn("tick refused", "err", err, "refused_so_far", m.refused)
+	}
 }
 
-// crossed reports whether the bid is not below the ask.
-func crossed(q *quote.Quote) bool {
-	return !q.Bid.IsZero() && !q.Ask.IsZero() && q.Bid.Cmp(q.Ask) >= 0
-}
-
-func (m *Market) row(s quote.Symbol) *last {
+func (m *market) row(s quote.Symbol) *last {
 	l := m.last[s]
 	if l == nil {
 		l = &last{}
@@ -118,103 +141,32 @@ func (m *Market) row(s quote.Symbol) *last {
 }
 
 // Quotes implements [Source].
-func (m *Market) Quotes(_ context.Context, symbols []string) ([]quote.Quote, error) {
+func (m *market) Quotes(_ context.Context, symbols []string) ([]quote.Quote, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	known := slices.DeleteFunc(slices.Clone(m.order), func(s quote.Symbol) bool { return m.last[s].quote.Symbol == "" })
+	quoted := slices.DeleteFunc(slices.Clone(m.order), func(s quote.Symbol) bool { return m.last[s].quote.Symbol == "" })
+	ask := quoted
 	switch {
-	case len(known) == 0:
-		return nil, wire.Errorf(wire.Unavailable, "the market has said nothing yet")
+	case len(quoted) == 0:
+		return nil, wire.Errorf(wire.Unavailable, "the market has said nothing yet: ask again in a second")
 	case len(symbols) == 0:
-		known = known[:1]
-	case !slices.Contains(symbols, "*"):
-		known = known[:0]
-		for _, s := range symbols {
-			known = append(known, quote.Symbol(s))
+		ask = quoted[:1]
+	case slices.Contains(symbols, "*"):
+	case len(symbols) > len(quoted):
+		return nil, wire.Errorf(wire.BadRequest, "%d symbols asked for where %d are traded", len(symbols), len(quoted))
+	default:
+		ask = make([]quote.Symbol, len(symbols))
+		for i, s := range symbols {
+			ask[i] = quote.Symbol(s)
 		}
 	}
-	out := make([]quote.Quote, 0, len(known))
-	for _, s := range known {
+	out := make([]quote.Quote, len(ask))
+	for i, s := range ask {
 		l := m.last[s]
 		if l == nil || l.quote.Symbol == "" {
 			return nil, fmt.Errorf("%w: %.40q is not traded here", quote.ErrBadSymbol, s)
 		}
-		out = append(out, l.quote)
+		out[i] = l.quote
 	}
 	return out, nil
-}
-
-// Stream implements [Source].
-func (m *Market) Stream(ctx context.Context, emit func([]Event) error) error {
-	s := &sub{ready: make(chan struct{}, 1)}
-	if err := emit(m.join(s)); err != nil {
-		m.leave(s)
-		return err
-	}
-	defer m.leave(s)
-	m.once.Do(func() { close(m.listened) })
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-s.ready:
-		}
-		events, err := m.drain(s)
-		if len(events) > 0 {
-			if err := emit(events); err != nil {
-				return err
-			}
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// join returns the snapshot and begins to queue in the same instant.
-func (m *Market) join(s *sub) []Event {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var out []Event
-	for _, name := range m.order {
-		for _, e := range []Event{m.last[name].quoted, m.last[name].sold} {
-			if len(e.Payload) > 0 {
-				e.Snapshot = true
-				out = append(out, e)
-			}
-		}
-	}
-	m.subs[s] = struct{}{}
-	if m.ended {
-		s.wake()
-	}
-	return out
-}
-
-func (m *Market) leave(s *sub) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.subs, s)
-}
-
-// drain takes what waits, and the reason why nothing more will come.
-func (m *Market) drain(s *sub) ([]Event, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	out := s.waiting
-	s.waiting = nil
-	switch {
-	case s.slow:
-		return nil, ErrSlow
-	case m.ended:
-		return out, ErrEnded
-	}
-	return out, nil
-}
-
-func (s *sub) wake() {
-	select {
-	case s.ready <- struct{}{}:
-	default:
-	}
 }

@@ -3,155 +3,102 @@ package exchange
 import (
 	"context"
 	"errors"
-	"sync"
-	"time"
+	"net"
 
-	"quotes/src/exchange/fault"
 	"quotes/src/quote"
 	"quotes/src/wire"
 )
 
-// errCut ends a session as the plan says.
-var errCut = errors.New("session cut")
+// maxEncoded is the buffer that a session keeps, in bytes.
+const maxEncoded = 64 << 10
 
-// session is one subscriber. Events come from the market's goroutine, heartbeats and faults from the session's own.
+// session is one subscriber: it numbers and encodes what a stream hands over.
 type session struct {
-	*External
-	conn   *wire.Conn
-	number uint64
-
-	mu      sync.Mutex
+	conn    *wire.Conn
+	met     *metrics
 	feedSeq uint64
-	heldTo  time.Time // nothing goes out before
+	buf     []byte
 }
 
 // subscribe begins a session. One a connection.
 func (e *External) subscribe(c *wire.Conn, f wire.Frame) {
-	if p, err := quote.ParsePattern(f.Topic); err != nil || p != "*" {
-		_ = c.Fail(f, wire.Errorf(wire.BadSymbol, `external streams everything: SUBSCRIBE to "*", not %.40q`, f.Topic))
+	if err := wanted(f); err != nil {
+		_ = c.Fail(f, err)
 		return
 	}
 	if c.Value() != nil {
 		_ = c.Fail(f, wire.Errorf(wire.BadRequest, "this connection has a session already"))
 		return
 	}
-	s := &session{External: e, conn: c, number: e.sessions.Add(1) - 1}
+	s := &session{conn: c, met: e.met}
 	c.SetValue(s)
 	release := c.Hold()
-	if err := c.Reply(f, wire.Make(wire.TypeSubscribed, wire.Subscribed{Topic: "*", Mode: wire.ModeAll})); err != nil {
-		release()
-		return
-	}
-	e.met.sessions.Inc()
-	go func() {
+	e.work.Go(func() {
 		defer release()
-		err := s.run(c.Context())
+		err := e.serve(c.Context(), s, f)
 		if errors.Is(err, ErrSlow) {
-			e.met.cutoff.Inc()
 			_ = c.Send(wire.ErrorFrame(wire.Errorf(wire.Unavailable, "you did not keep up: begin a new session")))
 		}
-		e.cfg.Log.Debug("session ended", "session", s.number, "reason", err)
+		if timeout, ok := errors.AsType[net.Error](err); errors.Is(err, ErrSlow) || ok && timeout.Timeout() {
+			e.met.cutoff.Inc()
+		}
+		if cause := context.Cause(c.Context()); cause != nil {
+			err = cause
+		}
+		e.cfg.Log.Info("session ended", "peer", c.RemoteAddr(), "frames", s.feedSeq, "reason", err)
 		c.Close(err)
-	}()
+	})
 }
 
-// run streams until the connection, the market or the plan ends it. It returns why.
-func (s *session) run(ctx context.Context) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	cuts := s.gate.cuts()
-	if err := s.beat(); err != nil {
-		return err
+// wanted says why a SUBSCRIBE can't be served: a session is everything.
+func wanted(f wire.Frame) error {
+	if p, err := quote.ParsePattern(f.Topic); err != nil || p != "*" {
+		return wire.Errorf(wire.BadSymbol, `external streams everything: SUBSCRIBE to "*", not %.40q`, f.Topic)
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		cancel(s.live(ctx, cuts))
-	}()
-	err := s.market.Stream(ctx, func(events []Event) error { return s.emit(ctx, events) })
-	cancel(err)
-	<-done
-	return context.Cause(ctx)
-}
-
-// live sends heartbeats and makes the faults of each second. It returns why the session must end.
-func (s *session) live(ctx context.Context, cuts <-chan struct{}) error {
-	tick := time.NewTicker(beat)
-	defer tick.Stop()
-	const perSecond = uint64(time.Second / beat)
-	for n := uint64(0); ; n++ {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-cuts:
-			return errOutage
-		case <-tick.C:
-		}
-		if n%perSecond == 0 {
-			if err := s.fault(s.plan.Session(s.number, n/perSecond)); err != nil {
-				return err
-			}
-		}
-		if s.held() > 0 {
-			continue
-		}
-		if err := s.beat(); err != nil {
+	var sub wire.Subscribe
+	if len(f.Payload) > 0 {
+		if err := f.Decode(&sub); err != nil {
 			return err
 		}
 	}
-}
-
-// fault makes one fault.
-func (s *session) fault(a fault.Action) error {
-	if a == fault.None {
-		return nil
-	}
-	s.met.faults.WithLabelValues(a.String()).Inc()
-	switch a {
-	case fault.CutSession:
-		return errCut
-	case fault.SendGarbage:
-		return s.conn.Write([]byte("\x00 no frame at all }{\n"))
-	case fault.HangSession:
-		s.hold(s.plan.HangFor)
-	case fault.DelaySession:
-		s.hold(s.plan.DelayFor)
+	if sub.Mode != "" && sub.Mode != wire.ModeAll {
+		return wire.Errorf(wire.BadRequest, "external streams everything: mode %.20q is the broker's", sub.Mode)
 	}
 	return nil
 }
 
-func (s *session) hold(d time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.heldTo = time.Now().Add(d)
-}
-
-// held returns how long nothing may go out.
-func (s *session) held() time.Duration {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return max(time.Until(s.heldTo), s.gate.hung(), 0)
-}
-
-func (s *session) beat() error { return s.conn.Send(wire.Frame{Type: wire.TypeHeartbeat}) }
-
-// emit sends a burst, when nothing holds it back any more.
-func (s *session) emit(ctx context.Context, events []Event) error {
-	for d := s.held(); d > 0; d = s.held() {
-		if !sleep(ctx, d) {
-			return ctx.Err()
-		}
+// serve answers and streams until the connection, the market or a fault ends it. It returns why.
+func (e *External) serve(ctx context.Context, s *session, f wire.Frame) error {
+	if err := e.gate.await(ctx); err != nil {
+		return err
 	}
-	buf := make([]byte, 0, 320*len(events))
+	if err := s.conn.Reply(f, wire.Make(wire.TypeSubscribed, wire.Subscribed{Topic: "*", Mode: wire.ModeAll})); err != nil {
+		return err
+	}
+	e.met.sessions.Inc()
+	e.cfg.Log.Info("session up", "peer", s.conn.RemoteAddr())
+	return e.source.Stream(ctx, s.emit)
+}
+
+// emit sends a burst; without events it is a heartbeat.
+func (s *session) emit(events []Event) error {
+	if len(events) == 0 {
+		return s.conn.Send(wire.Frame{Type: wire.TypeHeartbeat})
+	}
+	out := s.buf[:0]
 	for i := range events {
 		e := &events[i]
+		if len(e.Garbage) > 0 {
+			out = append(out, e.Garbage...)
+			continue
+		}
 		s.feedSeq++
 		f := wire.Frame{Type: wire.TypePublish, Topic: string(e.Topic), FeedSeq: s.feedSeq, Snapshot: e.Snapshot, Untimed: e.Untimed, Payload: e.Payload}
-		buf = f.Append(buf)
+		out = f.Append(out)
+		s.met.frames.Inc()
 	}
-	s.met.frames.Add(float64(len(events)))
-	if len(buf) == 0 {
-		return nil
+	if s.buf = out; cap(s.buf) > maxEncoded {
+		s.buf = nil
 	}
-	return s.conn.Write(buf)
+	return s.conn.Write(out)
 }

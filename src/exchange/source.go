@@ -3,9 +3,13 @@ package exchange
 import (
 	"context"
 	"errors"
+	"time"
 
 	"quotes/src/quote"
 )
+
+// Beat is how often a stream says that it lives, when nothing else is said.
+const Beat = 100 * time.Millisecond
 
 // ErrSlow says that a session's reader did not keep up.
 var ErrSlow = errors.New("reader too slow")
@@ -19,14 +23,17 @@ type Source interface {
 	// error that wraps quote.ErrBadSymbol.
 	Quotes(ctx context.Context, symbols []string) ([]quote.Quote, error)
 	// Stream hands over the snapshot and then what happens, in bursts, until ctx ends or emit fails. The first call of
-	// emit is the snapshot; it may be empty. Errors: emit's, ErrSlow, ErrEnded, ctx's.
+	// emit is the snapshot; it may be empty. A later burst without events is a heartbeat: one comes each [Beat]. emit may
+	// block. Errors: emit's, ErrSlow, ErrEnded, ctx's.
 	Stream(ctx context.Context, emit func([]Event) error) error
 }
 
-// Record is what a generator says: a quote or a trade.
+// Record is what a generator says: a quote, a trade, or the refusal of one.
 type Record struct {
 	Quote *quote.Quote
 	Trade *quote.Trade
+	// Refused says why a tick is neither: it is counted and named, and goes no further.
+	Refused error
 	// Snapshot marks the first record of a topic after a break, such as a replay's new pass.
 	Snapshot bool
 	// Untimed says that the timestamp is not the venue's.
@@ -39,10 +46,13 @@ type Event struct {
 	Payload  []byte
 	Snapshot bool
 	Untimed  bool
+	// Garbage stands for all else: bytes that are no frame.
+	Garbage []byte
 }
 
 // Generator makes a market's records. Run calls put with bursts until ctx ends; it returns nil when there is nothing more
-// to come. It waits for listened before its clock starts, where that matters. What put gets must not change any more.
+// to come. It waits for listened before its clock starts, where that matters; what it puts before is what requests and
+// the first session find. What put gets must not change any more.
 type Generator interface {
 	Run(ctx context.Context, listened <-chan struct{}, put func([]Record)) error
 }

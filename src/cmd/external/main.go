@@ -14,13 +14,13 @@ import (
 )
 
 func main() {
-	root := simulate("external", "The exchange: a simulated market, or a recorded one played again")
+	root := simulated("external", "The exchange: a simulated market, or a recorded one played again")
 	root.Port = 8080
-	root.Sub = []service.Spec{simulate("sim", "Simulate a market"), again()}
+	root.Sub = []service.Spec{simulated("sim", "Simulate a market"), replayed()}
 	os.Exit(service.Main(root))
 }
 
-func simulate(name, short string) service.Spec {
+func simulated(name, short string) service.Spec {
 	var cfg sim.Config
 	return spec(name, short, cfg.Flags, func(_ *service.Env, seed uint64) (exchange.Generator, error) {
 		cfg.Seed = seed
@@ -28,7 +28,7 @@ func simulate(name, short string) service.Spec {
 	})
 }
 
-func again() service.Spec {
+func replayed() service.Spec {
 	var cfg replay.Config
 	return spec("replay", "Play a recorded session again", cfg.Flags, func(env *service.Env, _ uint64) (exchange.Generator, error) {
 		cfg.Log = env.Log
@@ -36,17 +36,17 @@ func again() service.Spec {
 	})
 }
 
-func spec(name, short string, flags func(*pflag.FlagSet), gen func(*service.Env, uint64) (exchange.Generator, error)) service.Spec {
+func spec(name, short string, flags func(*pflag.FlagSet), market func(*service.Env, uint64) (exchange.Generator, error)) service.Spec {
 	var cfg exchange.Config
 	return service.Spec{
 		Name: name, Short: short, Flags: func(fs *pflag.FlagSet) { cfg.Flags(fs); flags(fs) },
 		Run: func(ctx context.Context, env *service.Env) error {
 			cfg.Log, cfg.Metrics, cfg.Version = env.Log, env.Metrics, env.Version
-			g, err := gen(env, cfg.Seed)
+			gen, err := market(env, cfg.Seed)
 			if err != nil {
 				return err
 			}
-			e, err := exchange.New(cfg, g)
+			e, err := exchange.New(cfg, gen)
 			if err == nil {
 				e.Handle(env)
 				env.Ready(e.Ready)

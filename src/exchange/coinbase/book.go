@@ -21,9 +21,9 @@ func (s *side) set(price, size quote.Decimal) {
 	i := sort.Search(len(s.levels), func(i int) bool { return s.sign*s.levels[i].price.Cmp(price) >= 0 })
 	found := i < len(s.levels) && s.levels[i].price.Cmp(price) == 0
 	switch {
-	case size.Sign() <= 0 && found:
+	case size.Sign() == 0 && found:
 		s.levels = slices.Delete(s.levels, i, i+1)
-	case size.Sign() <= 0:
+	case size.Sign() == 0:
 	case found:
 		s.levels[i] = level{price, size}
 	default:
@@ -45,7 +45,7 @@ type product struct {
 	bids, asks side
 	booked     bool // a snapshot has come
 	last       quote.Decimal
-	newest     quote.Time // newest venue time that a quote had
+	dated      quote.Time // newest venue time of the book; 0 where none was given since its snapshot
 	said       quote.Quote
 	traded     bool // a trade was said in this pass
 }

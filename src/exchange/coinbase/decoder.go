@@ -4,13 +4,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"quotes/src/exchange"
 	"quotes/src/quote"
 )
 
-// ErrBadFrame says that a frame is not what the venue documents.
+// ErrBadFrame says that a frame, or a tick in it, is not what the venue documents or can't be kept exactly.
 var ErrBadFrame = errors.New("bad coinbase frame")
 
 // frame is the union of the frames that matter here.
@@ -36,27 +37,30 @@ type Decoder struct {
 // NewDecoder begins a pass; from the second on trades get ids of their own.
 func NewDecoder(pass int) *Decoder { return &Decoder{pass: pass, products: map[string]*product{}} }
 
-// Apply takes the frame that was received at a time. Errors wrap [ErrBadFrame]; what could be understood is returned.
-// Unknown types are nothing.
-func (d *Decoder) Apply(at quote.Time, raw []byte) ([]exchange.Record, error) {
+// Apply takes the frame that was received at a time. What does not parse or fit is a refusal that wraps [ErrBadFrame];
+// what can be understood is taken. Unknown types are nothing.
+func (d *Decoder) Apply(at quote.Time, raw []byte) []exchange.Record {
 	var f frame
 	if err := json.Unmarshal(raw, &f); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrBadFrame, err)
+		return []exchange.Record{refusal(err)}
 	}
 	switch f.Type {
 	case "snapshot", "l2update", "ticker", "match", "last_match":
 	default:
-		return nil, nil
+		return nil
 	}
 	p, err := d.product(f.ProductID)
 	if err != nil {
-		return nil, err
+		return []exchange.Record{refusal(err)}
 	}
-	out, err := d.apply(p, &f, at)
-	if err != nil {
-		err = fmt.Errorf("%w: %s of %s: %w", ErrBadFrame, f.Type, p.symbol, err)
+	s := &said{product: p, frame: &f, at: at}
+	if s.venue, err = venueTime(f.Time); err != nil {
+		s.refuse(err)
+		return s.out
 	}
-	return out, err
+	d.apply(s)
+	s.quote()
+	return s.out
 }
 
 func (d *Decoder) product(id string) (*product, error) {
@@ -65,100 +69,79 @@ func (d *Decoder) product(id string) (*product, error) {
 	}
 	symbol, err := quote.ParseSymbol(id)
 	if err != nil {
-		return nil, fmt.Errorf("%w: product: %w", ErrBadFrame, err)
+		return nil, fmt.Errorf("product: %w", err)
 	}
 	p := &product{symbol: symbol, bids: side{sign: 1}, asks: side{sign: -1}}
 	d.products[id] = p
 	return p, nil
 }
 
-// apply changes the product by the frame and says what is new.
-func (d *Decoder) apply(p *product, f *frame, at quote.Time) (out []exchange.Record, err error) {
-	venue, err := venueTime(f.Time)
-	if err != nil {
-		return nil, err
-	}
+// apply changes the product by the frame.
+func (d *Decoder) apply(s *said) {
+	p, f := s.product, s.frame
 	switch f.Type {
 	case "snapshot":
-		err = p.snapshot(f)
+		p.bids.levels, p.asks.levels, p.booked = nil, nil, true
+		// The best come first there and stand last here: backwards, each level is the next.
+		for _, l := range slices.Backward(f.Bids) {
+			s.level("buy", l[0], l[1])
+		}
+		for _, l := range slices.Backward(f.Asks) {
+			s.level("sell", l[0], l[1])
+		}
 	case "l2update":
-		err = p.update(f)
+		for _, c := range f.Changes {
+			s.level(c[0], c[1], c[2])
+		}
 	case "ticker":
-		p.last, err = price(f.Price)
+		last, err := price(f.Price)
+		if err != nil {
+			s.refuse(err)
+			return
+		}
+		p.last = last
 	default:
-		var t *quote.Trade
-		if t, err = d.trade(p, f, venue); err != nil {
-			return nil, err
+		t, err := d.trade(s)
+		if err != nil {
+			s.refuse(err)
+			return
 		}
-		if t.Timestamp == 0 {
-			t.Timestamp = at
-		}
-		out = append(out, exchange.Record{Trade: t, Snapshot: !p.traded, Untimed: venue == 0})
-		p.traded, p.last = true, t.Price
+		s.trade(t)
+		p.last = t.Price
 	}
-	q, changed, midErr := p.top()
-	if changed {
-		out = append(out, p.say(q, venue, at))
-	}
-	return out, errors.Join(err, midErr)
 }
 
-// say gives the quote its time and remembers it.
-func (p *product) say(q quote.Quote, venue, at quote.Time) exchange.Record {
-	first := p.said.Symbol == ""
-	p.newest = max(p.newest, venue)
-	q.Timestamp = p.newest
-	untimed := venue == 0
-	if untimed {
-		q.Timestamp = at
-	}
-	p.said = q
-	return exchange.Record{Quote: &q, Snapshot: first, Untimed: untimed}
-}
-
-func (p *product) snapshot(f *frame) error {
-	p.bids.levels, p.asks.levels, p.booked = nil, nil, true
-	var errs []error
-	for _, l := range f.Bids {
-		errs = append(errs, p.set(&p.bids, l[0], l[1]))
-	}
-	for _, l := range f.Asks {
-		errs = append(errs, p.set(&p.asks, l[0], l[1]))
-	}
-	return errors.Join(errs...)
-}
-
-func (p *product) update(f *frame) error {
-	var errs []error
-	for _, c := range f.Changes {
-		switch c[0] {
-		case "buy":
-			errs = append(errs, p.set(&p.bids, c[1], c[2]))
-		case "sell":
-			errs = append(errs, p.set(&p.asks, c[1], c[2]))
-		default:
-			errs = append(errs, fmt.Errorf("side %.20q", c[0]))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-func (p *product) set(s *side, price, size string) error {
+// level sets one level of the book.
+func (s *said) level(side, price, size string) {
 	pr, err := quote.ParseDecimal(price)
 	if err != nil {
-		return err
+		s.refuse(err)
+		return
 	}
 	sz, err := quote.ParseDecimal(size)
 	if err != nil {
-		return err
+		s.refuse(err)
+		return
 	}
-	s.set(pr, sz)
-	return nil
+	switch {
+	case sz.Sign() < 0:
+		s.refuse(fmt.Errorf("size %.20q", size))
+	case side == "buy":
+		s.product.bids.set(pr, sz)
+	case side == "sell":
+		s.product.asks.set(pr, sz)
+	default:
+		s.refuse(fmt.Errorf("side %.20q", side))
+	}
 }
 
 // trade reads a match. The venue names the maker's side; a trade has the taker's.
-func (d *Decoder) trade(p *product, f *frame, venue quote.Time) (*quote.Trade, error) {
-	t := &quote.Trade{ID: f.TradeID.String(), Symbol: p.symbol, Timestamp: venue}
+func (d *Decoder) trade(s *said) (*quote.Trade, error) {
+	f := s.frame
+	t := &quote.Trade{ID: f.TradeID.String(), Symbol: s.product.symbol, Timestamp: s.venue}
+	if t.ID == "" {
+		return nil, errors.New("no trade_id")
+	}
 	if d.pass > 1 {
 		t.ID += "-" + strconv.Itoa(d.pass)
 	}
@@ -177,14 +160,11 @@ func (d *Decoder) trade(p *product, f *frame, venue quote.Time) (*quote.Trade, e
 	default:
 		return nil, fmt.Errorf("side %.20q", f.Side)
 	}
-	if f.TradeID == "" {
-		return nil, errors.New("no trade_id")
-	}
 	return t, nil
 }
 
 func price(raw json.RawMessage) (d quote.Decimal, err error) {
-	if len(raw) == 0 {
+	if len(raw) == 0 || string(raw) == "null" {
 		return d, errors.New("no price")
 	}
 	err = d.UnmarshalJSON(raw)

@@ -6,10 +6,10 @@ import (
 	"time"
 
 	"github.com/cespare/xxhash/v2"
-	"github.com/spf13/pflag"
 )
 
-// Config says how unstable the exchange is. Probabilities are 0 to 1; the zero Config has no faults.
+// Config says how unstable the exchange is. Probabilities are 0 to 1, lengths 0 or more; the zero Config has no faults.
+// A session-second has one fault at most, so those of sessions are 1 at most together.
 type Config struct {
 	Refuse  float64 // of a connection: it is reset at once
 	Cut     float64 // of a session-second: the session is cut
@@ -30,89 +30,57 @@ const (
 )
 
 // Preset returns calm, without faults, or unstable: the last 8 s of each minute are an outage, 2 % of requests and of
-// session-seconds fail and 5 % are slow.
+// session-seconds fail and 5 % are slow. Calm knows lengths too, for those who turn on one fault.
 func Preset(name string) (Config, error) {
 	c := Config{HangFor: 2 * time.Second, DelayFor: 300 * time.Millisecond, OutageEvery: time.Minute}
 	switch name {
 	case Calm:
 	case Unstable:
-		c.Refuse, c.Error, c.Delay, c.OutageFor = 0.02, 0.02, 0.05, 8*time.Second
-		c.Cut, c.Hang, c.Garbage = 0.01, 0.005, 0.005
+		c.Error, c.Delay, c.OutageFor = 0.02, 0.05, 8*time.Second
+		c.Cut, c.Hang, c.Garbage = 0.01, 0.005, 0.005 // 2 % together
 	default:
 		return c, fmt.Errorf("chaos %.40q: want %s or %s", name, Unstable, Calm)
 	}
 	return c, nil
 }
 
-// Flags are a preset and what was said beside it.
-type Flags struct {
-	chaos string
-	set   *pflag.FlagSet
-	own   Config
-}
-
-// Bind adds the flags, with unstable as the preset.
-func (f *Flags) Bind(fs *pflag.FlagSet) {
-	f.set = fs
-	fs.StringVar(&f.chaos, "chaos", Unstable, "unstable or calm; the flags below override it")
-	for _, p := range f.own.shares() {
-		fs.Float64Var(p.at, p.name, 0, "probability, 0 to 1: "+p.usage)
-	}
-	fs.DurationVar(&f.own.HangFor, "hang-for", 0, "length of a hang")
-	fs.DurationVar(&f.own.DelayFor, "delay-for", 0, "length of a delay")
-	fs.DurationVar(&f.own.OutageEvery, "outage-every", 0, "period of the outages")
-	fs.DurationVar(&f.own.OutageFor, "outage-for", 0, "length of the outage at the end of each period")
-}
-
-// share is one probability.
-type share struct {
+// field is one field as a flag; one of the two is nil.
+type field struct {
 	name, usage string
-	at          *float64
+	share       *float64
+	length      *time.Duration
 }
 
-func (c *Config) shares() []share {
-	return []share{
-		{"refuse", "a connection is reset", &c.Refuse},
-		{"cut", "a session-second ends in a cut", &c.Cut},
-		{"hang", "a session-second begins a hang", &c.Hang},
-		{"garbage", "a session-second brings garbage", &c.Garbage},
-		{"delay", "a session-second or request is slow", &c.Delay},
-		{"error", "a request fails", &c.Error},
+func (c *Config) fields() []field {
+	return []field{
+		{"refuse", "that a new connection is reset", &c.Refuse, nil},
+		{"cut", "that a session is cut in a second of it", &c.Cut, nil},
+		{"hang", "that a session falls silent in a second of it, for hang-for", &c.Hang, nil},
+		{"garbage", "that a session gets a line that is no frame in a second of it", &c.Garbage, nil},
+		{"delay", "that a session in a second of it, or a request, is held back for delay-for", &c.Delay, nil},
+		{"error", "that a request fails", &c.Error, nil},
+		{"hang-for", "length of a hang", nil, &c.HangFor},
+		{"delay-for", "length of a delay", nil, &c.DelayFor},
+		{"outage-every", "period of the outages since the start", nil, &c.OutageEvery},
+		{"outage-for", "length of the outage at the end of each period; 0s: none", nil, &c.OutageFor},
 	}
-}
-
-// Config returns the preset with what the flags say otherwise.
-func (f *Flags) Config() (Config, error) {
-	c, err := Preset(f.chaos)
-	if err != nil {
-		return c, err
-	}
-	own := f.own.shares()
-	for i, p := range c.shares() {
-		if f.set.Changed(p.name) {
-			*p.at = *own[i].at
-		}
-	}
-	for name, d := range map[string][2]*time.Duration{
-		"hang-for": {&c.HangFor, &f.own.HangFor}, "delay-for": {&c.DelayFor, &f.own.DelayFor},
-		"outage-every": {&c.OutageEvery, &f.own.OutageEvery}, "outage-for": {&c.OutageFor, &f.own.OutageFor},
-	} {
-		if f.set.Changed(name) {
-			*d[0] = *d[1]
-		}
-	}
-	return c, c.Check()
 }
 
 // Check says which field is wrong.
 func (c *Config) Check() error {
-	for _, p := range c.shares() {
-		if !(*p.at >= 0 && *p.at <= 1) {
-			return fmt.Errorf("%s %v: want a probability from 0 to 1", p.name, *p.at)
+	for _, f := range c.fields() {
+		if f.share != nil && !(*f.share >= 0 && *f.share <= 1) {
+			return fmt.Errorf("%s %v: want a probability from 0 to 1", f.name, *f.share)
+		}
+		if f.length != nil && *f.length < 0 {
+			return fmt.Errorf("%s %v: want 0s or more", f.name, *f.length)
 		}
 	}
-	if c.HangFor < 0 || c.DelayFor < 0 || c.OutageFor < 0 || c.OutageFor > c.OutageEvery {
-		return fmt.Errorf("durations must not be negative, and outage-for %v not above outage-every %v", c.OutageFor, c.OutageEvery)
+	if sum := c.Cut + c.Hang + c.Garbage + c.Delay; sum > 1 {
+		return fmt.Errorf("cut, hang, garbage and delay are %v together: a second has one fault, want at most 1", sum)
+	}
+	if c.OutageFor > c.OutageEvery {
+		return fmt.Errorf("outage-for %v: want at most outage-every, %v", c.OutageFor, c.OutageEvery)
 	}
 	return nil
 }
@@ -171,7 +139,18 @@ func (p *Plan) Request(number uint64) (delay time.Duration, fails bool) {
 
 // Outage reports whether there is an outage so long after the start.
 func (p *Plan) Outage(since time.Duration) bool {
-	return p.OutageFor > 0 && since%p.OutageEvery >= p.OutageEvery-p.OutageFor
+	from, _, ok := p.NextOutage(since)
+	return ok && since >= from
+}
+
+// NextOutage returns when the outage that is on, or else the next one, begins and ends after the start; ok is false
+// where none is planned.
+func (p *Plan) NextOutage(since time.Duration) (from, to time.Duration, ok bool) {
+	if p.OutageFor <= 0 {
+		return 0, 0, false
+	}
+	to = (since/p.OutageEvery + 1) * p.OutageEvery
+	return to - p.OutageFor, to, true
 }
 
 // roll returns a number in [0, 1) that depends on nothing but the seed and what is asked.

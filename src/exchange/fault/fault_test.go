@@ -41,7 +41,7 @@ func TestFaultsComeAsOftenAsAsked(t *testing.T) {
 	p := fault.NewPlan(unstable(t), 1)
 	const n = 100_000
 	count := map[fault.Action]int{}
-	failed, slow := 0, 0
+	failed, slow, refused := 0, 0, 0
 	for i := range uint64(n) {
 		count[p.Session(i, i%60)]++
 		d, fails := p.Request(i)
@@ -51,15 +51,22 @@ func TestFaultsComeAsOftenAsAsked(t *testing.T) {
 		if d > 0 {
 			slow++
 		}
+		if p.Refused(i) {
+			refused++
+		}
 	}
 	require.InDelta(t, 0.02*n, count[fault.CutSession]+count[fault.HangSession]+count[fault.SendGarbage], 0.002*n)
 	require.InDelta(t, 0.05*n, count[fault.DelaySession], 0.004*n)
 	require.InDelta(t, 0.02*n, failed, 0.002*n)
 	require.InDelta(t, 0.05*n, slow, 0.004*n)
+	require.Zero(t, refused, "outages apart, every connection is taken")
 }
 
 func TestTheLastSecondsOfEachMinuteAreAnOutage(t *testing.T) {
 	p := fault.NewPlan(unstable(t), 1)
+	from, to, ok := p.NextOutage(70 * time.Second)
+	require.True(t, ok)
+	require.Equal(t, []time.Duration{112 * time.Second, 2 * time.Minute}, []time.Duration{from, to})
 	for at, want := range map[time.Duration]bool{0: false, 51 * time.Second: false, 52 * time.Second: true, 59 * time.Second: true, 60 * time.Second: false, 115 * time.Second: true} {
 		require.Equal(t, want, p.Outage(at), "%v", at)
 	}
@@ -68,6 +75,8 @@ func TestTheLastSecondsOfEachMinuteAreAnOutage(t *testing.T) {
 	for _, x := range trace(fault.NewPlan(calm, 1)) {
 		require.Zero(t, x)
 	}
+	_, _, ok = fault.NewPlan(calm, 1).NextOutage(0)
+	require.False(t, ok)
 }
 
 func TestFlagsOverrideThePreset(t *testing.T) {
@@ -89,7 +98,7 @@ func TestFlagsOverrideThePreset(t *testing.T) {
 }
 
 func TestWrongFlagsAreNamed(t *testing.T) {
-	for args, want := range map[string]string{"--chaos=wild": "wild", "--cut=2": "cut", "--hang=-1": "hang", "--outage-for=2m": "outage-for", "--hang=NaN": "hang"} {
+	for args, want := range map[string]string{"--chaos=wild": "wild", "--cut=2": "cut", "--hang=-1": "hang", "--outage-for=2m": "outage-for", "--hang=NaN": "hang", "--hang-for=-1s": "hang-for", "--cut=0.6 --hang=0.6": "together"} {
 		var f fault.Flags
 		fs := pflag.NewFlagSet("t", pflag.ContinueOnError)
 		f.Bind(fs)

@@ -3,7 +3,13 @@
 // A capture has a line a frame, `<unix time>: <frame>`; lines with <-> and <- name the connection and what was sent. The
 // first line says which venue it is. Empty lines are nothing.
 //
-// It guarantees that the clock starts with the first session, that each pass of a loop begins with snapshots and gives
-// trades new ids, and that a line that does not parse is counted, named in the log at most once a second, and skipped. A
-// file that is unreadable or of an unknown venue is refused before anything starts.
+// It guarantees:
+//
+//   - The first record is said at once, so that requests have an answer; the clock starts with the first session, and
+//     nothing else is said before.
+//   - Each pass of a loop begins with snapshots, gives trades new ids and keeps the recorded timestamps.
+//   - A line or a tick that can't be taken is a refusal that names the line; the rest is played.
+//   - A file that is unreadable, of an unknown venue, or without any quote or trade is an error.
+//
+// It does not make up for a session that was not there: what nobody listened to is gone.
 package replay

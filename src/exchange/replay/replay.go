@@ -1,15 +1,12 @@
 package replay
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 
@@ -23,27 +20,30 @@ import (
 // ErrForeign says that a file is no capture that can be replayed.
 var ErrForeign = errors.New("not a known capture")
 
-// maxLine bounds one frame of a capture, in bytes; a book's snapshot can be large.
-const maxLine = 64 << 20
+// The slowest and the fastest replay.
+const (
+	minSpeed = 0.001
+	maxSpeed = 1_000_000
+)
 
-// Config says what to replay.
+// Config says what to replay. The zero value of a field is the default that its comment names.
 type Config struct {
-	File  string
-	Speed float64 // times the recorded pace; 1 where 0
-	Loop  bool    // begin again at the end
-	Log   *slog.Logger
+	File  string       // required
+	Speed float64      // times the recorded pace, 0.001 to 1,000,000; 1
+	Loop  bool         // begin again at the end; no
+	Log   *slog.Logger // slog.Default()
 }
 
-// Flags binds what a user sets.
+// Flags binds the fields that a user sets.
 func (c *Config) Flags(fs *pflag.FlagSet) {
-	fs.StringVar(&c.File, "file", "", "the capture")
+	fs.StringVar(&c.File, "file", "", "recorded Coinbase session")
 	fs.Float64Var(&c.Speed, "speed", 1, "times the recorded pace")
 	fs.BoolVar(&c.Loop, "loop", false, "begin again at the end")
 }
 
 // decoder reads one pass of a venue's frames.
 type decoder interface {
-	Apply(at quote.Time, frame []byte) ([]exchange.Record, error)
+	Apply(at quote.Time, frame []byte) []exchange.Record
 }
 
 // Replay is an [exchange.Generator].
@@ -57,23 +57,19 @@ func New(cfg Config) (*Replay, error) {
 	if cfg.Speed == 0 {
 		cfg.Speed = 1
 	}
-	if !(cfg.Speed > 0) {
-		return nil, fmt.Errorf("speed %v: want above 0", cfg.Speed)
-	}
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	f, err := os.Open(cfg.File)
+	switch {
+	case !(cfg.Speed >= minSpeed && cfg.Speed <= maxSpeed):
+		return nil, fmt.Errorf("speed %v: want %v to %v", cfg.Speed, minSpeed, maxSpeed)
+	case cfg.File == "":
+		return nil, errors.New("no capture to replay: say --file FILE")
+	}
+	first, err := head(cfg.File)
 	if err != nil {
-		return nil, fmt.Errorf("open the capture: %w", err)
+		return nil, fmt.Errorf("read the capture: %w", err)
 	}
-	defer f.Close()
-	head := make([]byte, 512)
-	n, err := io.ReadFull(f, head)
-	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("read the capture %s: %w", cfg.File, err)
-	}
-	first, _, _ := strings.Cut(string(head[:n]), "\n")
 	url, _, opened := strings.Cut(first, " <-> ")
 	switch {
 	case opened && strings.Contains(url, "coinbase"):
@@ -84,19 +80,36 @@ func New(cfg Config) (*Replay, error) {
 	return nil, fmt.Errorf("%w: %s: line 1 names no connection (URL <-> time)", ErrForeign, cfg.File)
 }
 
-// Run implements [exchange.Generator].
-func (r *Replay) Run(ctx context.Context, listened <-chan struct{}, put func([]exchange.Record)) error {
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-listened:
+// head returns the first line, or what of it is in the first bytes.
+func head(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
 	}
+	defer f.Close()
+	buf := make([]byte, 512)
+	n, err := io.ReadFull(f, buf)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+		return "", err
+	}
+	line, _, _ := strings.Cut(string(buf[:n]), "\n")
+	return line, nil
+}
+
+// Run implements [exchange.Generator]. A capture that says nothing is an error that wraps [ErrForeign].
+func (r *Replay) Run(ctx context.Context, listened <-chan struct{}, put func([]exchange.Record)) error {
 	for pass := 1; ; pass++ {
 		began := time.Now()
-		if err := r.pass(ctx, pass, put); err != nil {
+		p := &player{dec: r.decoder(pass), put: put, speed: r.cfg.Speed, listened: listened}
+		if err := r.play(ctx, p); err != nil {
 			return err
 		}
-		if !r.cfg.Loop || ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case !p.said:
+			return fmt.Errorf("%w: %s has no quote and no trade", ErrForeign, r.cfg.File)
+		case !r.cfg.Loop:
 			return nil
 		}
 		r.cfg.Log.Info("replay begins again", "file", r.cfg.File, "pass", pass+1)
@@ -104,107 +117,20 @@ func (r *Replay) Run(ctx context.Context, listened <-chan struct{}, put func([]e
 	}
 }
 
-// pass plays the file once.
-func (r *Replay) pass(ctx context.Context, pass int, put func([]exchange.Record)) error {
+// play plays the file once.
+func (r *Replay) play(ctx context.Context, p *player) error {
 	f, err := os.Open(r.cfg.File)
 	if err != nil {
-		return fmt.Errorf("open the capture: %w", err)
+		return fmt.Errorf("read the capture: %w", err)
 	}
 	defer f.Close()
-	in := bufio.NewScanner(f)
-	in.Buffer(make([]byte, 64<<10), maxLine)
-	p := player{Replay: r, dec: r.decoder(pass), put: put, began: time.Now()}
+	in := scanner(f)
 	for number := 1; in.Scan() && ctx.Err() == nil; number++ {
-		if err := p.line(ctx, in.Bytes()); err != nil {
-			p.complain(number, err)
-		}
+		p.line(ctx, number, in.Bytes())
 	}
 	p.flush()
 	if err := in.Err(); err != nil {
 		return fmt.Errorf("read the capture %s: %w", r.cfg.File, err)
 	}
 	return nil
-}
-
-// player is one pass on its way.
-type player struct {
-	*Replay
-	dec        decoder
-	put        func([]exchange.Record)
-	began      time.Time
-	zero       quote.Time // time of the first frame
-	burst      []exchange.Record
-	bad        int
-	complained time.Time
-}
-
-// line plays one line when its time has come.
-func (p *player) line(ctx context.Context, line []byte) error {
-	stamp, frame, found := bytes.Cut(line, []byte(": "))
-	if len(bytes.TrimSpace(line)) == 0 || bytes.Contains(stamp, []byte(" <-")) {
-		return nil
-	}
-	if !found {
-		return fmt.Errorf("%w: no <unix time>: <frame>", ErrForeign)
-	}
-	at, err := unixTime(string(stamp))
-	if err != nil {
-		return err
-	}
-	if p.zero == 0 {
-		p.zero = at
-	}
-	due := p.began.Add(time.Duration(float64(at-p.zero) * float64(time.Microsecond) / p.cfg.Speed))
-	if d := time.Until(due); d > time.Millisecond { // finer waits cost more than they give
-		p.flush()
-		if wait(ctx, d); ctx.Err() != nil {
-			return nil
-		}
-	}
-	records, err := p.dec.Apply(at, frame)
-	p.burst = append(p.burst, records...)
-	return err
-}
-
-func (p *player) flush() {
-	if len(p.burst) > 0 {
-		p.put(p.burst)
-		p.burst = nil
-	}
-}
-
-// complain names a bad line, at most once a second.
-func (p *player) complain(number int, err error) {
-	p.bad++
-	if time.Since(p.complained) < time.Second {
-		return
-	}
-	p.complained = time.Now()
-	p.cfg.Log.Warn("line refused", "file", p.cfg.File, "line", number, "err", err, "refused_so_far", p.bad)
-}
-
-// unixTime reads seconds with a fraction, exactly.
-func unixTime(s string) (quote.Time, error) {
-	whole, frac, _ := strings.Cut(s, ".")
-	sec, err := strconv.ParseInt(whole, 10, 64)
-	if err != nil || sec < 0 || sec > 1<<33 {
-		return 0, fmt.Errorf("%w: time %.40q", ErrForeign, s)
-	}
-	us, err := strconv.ParseInt((frac + "000000")[:6], 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("%w: time %.40q", ErrForeign, s)
-	}
-	return quote.Time(sec*1_000_000 + us), nil
-}
-
-func wait(ctx context.Context, d time.Duration) {
-	if d <= 0 {
-		return
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -47,7 +48,7 @@ func listen(t *testing.T, cfg replay.Config, d time.Duration) (out []heard) {
 		listened := make(chan struct{})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
-		var began time.Time
+		began := time.Now().Add(time.Minute)
 		done := make(chan error, 1)
 		go func() {
 			done <- r.Run(ctx, listened, func(records []exchange.Record) {
@@ -57,8 +58,9 @@ func listen(t *testing.T, cfg replay.Config, d time.Duration) (out []heard) {
 			})
 		}()
 		time.Sleep(time.Minute) // nobody listens: the clock stands still
-		require.Empty(t, out)
-		began = time.Now()
+		synctest.Wait()
+		require.Len(t, out, 1, "but there is an answer to requests")
+		out[0].after = 0
 		close(listened)
 		time.Sleep(d)
 		cancel()
@@ -101,18 +103,65 @@ func TestEachPassBeginsWithSnapshotsAndNewIDs(t *testing.T) {
 
 func TestForeignFilesAreRefusedAtOnce(t *testing.T) {
 	for text, want := range map[string]string{
-		"": "line 1", "hello\n": "line 1", "wss://ws.kraken.com <-> 1618677816.5\n": "kraken",
+		"": "line 1", "hello\n": "line 1", "wss://ws.kraken.com <-> 1618677816.5\n": "kraken", strings.Repeat("x", 1<<20): "line 1",
+		"https://api.pro.coinbase.com/products -> 1618677816.5: []\n": "line 1",
 	} {
 		path := write(t, text)
 		_, err := replay.New(replay.Config{File: path})
+		require.ErrorIs(t, err, replay.ErrForeign)
 		require.ErrorContains(t, err, want)
 		require.ErrorContains(t, err, path)
 		require.NotContains(t, err.Error(), "\n")
 	}
 	_, err := replay.New(replay.Config{File: "/no/such/file"})
 	require.ErrorIs(t, err, os.ErrNotExist)
-	_, err = replay.New(replay.Config{File: write(t, fixture), Speed: -1})
-	require.ErrorContains(t, err, "speed")
+	_, err = replay.New(replay.Config{File: t.TempDir()})
+	require.ErrorContains(t, err, "directory")
+	_, err = replay.New(replay.Config{})
+	require.ErrorContains(t, err, "--file")
+	for _, speed := range []float64{-1, 1e-9, 1e9} {
+		_, err = replay.New(replay.Config{File: write(t, fixture), Speed: speed})
+		require.ErrorContains(t, err, "speed")
+	}
+}
+
+func TestACaptureThatSaysNothingIsAnError(t *testing.T) {
+	for _, text := range []string{"", "\n\n", "1618677818.2: not a frame\n", `1618677817.0: {"type":"subscriptions"}` + "\n"} {
+		path := write(t, "wss://ws-feed.pro.coinbase.com <-> 1618677816.5\n"+text)
+		r, err := replay.New(replay.Config{File: path})
+		require.NoError(t, err)
+		err = r.Run(t.Context(), nil, func([]exchange.Record) {})
+		require.ErrorIs(t, err, replay.ErrForeign)
+		require.ErrorContains(t, err, path)
+	}
+}
+
+func TestBadLinesAreRefusedByNumber(t *testing.T) {
+	got := listen(t, replay.Config{File: write(t, fixture+"no line at all\n12x.5: {}\n")}, time.Minute)
+	var refused []string
+	for _, h := range got {
+		if h.record.Refused != nil {
+			refused = append(refused, h.record.Refused.Error())
+		}
+	}
+	require.Len(t, refused, 3)
+	for i, want := range []string{"line 6: bad coinbase frame", "line 8: not a known capture", "line 9: not a known capture"} {
+		require.Contains(t, refused[i], want)
+	}
+}
+
+func TestAReplayEndsWithItsLastLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, err := replay.New(replay.Config{File: write(t, fixture)})
+		require.NoError(t, err)
+		listened := make(chan struct{})
+		close(listened)
+		var n atomic.Int32
+		began := time.Now()
+		require.NoError(t, r.Run(t.Context(), listened, func(records []exchange.Record) { n.Add(int32(len(records))) }))
+		require.InDelta(t, 1199999*time.Microsecond, time.Since(began), float64(2*time.Millisecond))
+		require.EqualValues(t, 5, n.Load(), "quote, trade, trade, quote, refusal")
+	})
 }
 
 // venues finds the real captures, which are not part of the repository.
@@ -129,11 +178,40 @@ func venues(t *testing.T, name string) string {
 	return path
 }
 
+// FuzzReplay plays arbitrary lines as fast as they come.
+func FuzzReplay(f *testing.F) {
+	f.Add([]byte(fixture))
+	f.Add([]byte("1618677817.1: {}\n1618677817: x\n: \n-1.5: {}\n1618677817.1234567: {}"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		path := filepath.Join(t.TempDir(), "capture")
+		head := "wss://ws-feed.pro.coinbase.com <-> 1\n"
+		require.NoError(t, os.WriteFile(path, append([]byte(head), text...), 0o644))
+		r, err := replay.New(replay.Config{File: path, Speed: 1_000_000})
+		require.NoError(t, err)
+		listened := make(chan struct{})
+		close(listened)
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond) // a gap of years is waited for
+		defer cancel()
+		said := false
+		err = r.Run(ctx, listened, func(records []exchange.Record) {
+			for _, rec := range records {
+				require.True(t, rec.Quote != nil || rec.Trade != nil || rec.Refused != nil)
+				said = said || rec.Refused == nil
+			}
+		})
+		if err != nil {
+			require.ErrorIs(t, err, replay.ErrForeign)
+			require.False(t, said)
+		}
+	})
+}
+
 func TestARealSessionNeverCrosses(t *testing.T) {
 	got := listen(t, replay.Config{File: venues(t, "COINBASE.ws.28.0")}, time.Minute)
 	symbols := map[quote.Symbol]quote.Time{}
 	trades := map[string]string{}
 	for _, h := range got {
+		require.NoError(t, h.record.Refused)
 		if tr := h.record.Trade; tr != nil {
 			require.NoError(t, tr.Validate())
 			trades[tr.ID] = strings.Join([]string{string(tr.Symbol), tr.Price.String(), string(tr.Side)}, " ")

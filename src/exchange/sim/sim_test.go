@@ -2,6 +2,7 @@ package sim_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,6 +11,7 @@ import (
 
 	"quotes/src/exchange"
 	"quotes/src/exchange/sim"
+	"quotes/src/quote"
 )
 
 // trade runs a market for d of fake time.
@@ -18,7 +20,7 @@ func trade(t *testing.T, cfg sim.Config, d time.Duration) (out []exchange.Record
 	synctest.Test(t, func(t *testing.T) {
 		s, err := sim.New(cfg)
 		require.NoError(t, err)
-		ctx, cancel := context.WithTimeout(t.Context(), d)
+		ctx, cancel := context.WithTimeout(t.Context(), d+time.Millisecond) // the last tick is in time
 		defer cancel()
 		require.NoError(t, s.Run(ctx, nil, func(r []exchange.Record) {
 			out = append(out, r...)
@@ -60,6 +62,7 @@ func TestTheMarketIsPlausible(t *testing.T) {
 		}
 		require.NoError(t, r.Quote.Validate())
 		require.Negative(t, r.Quote.Bid.Cmp(r.Quote.Ask))
+		require.Positive(t, r.Quote.Bid.Sign())
 		quotes[string(r.Quote.Symbol)]++
 	}
 	for s, n := range quotes {
@@ -67,6 +70,34 @@ func TestTheMarketIsPlausible(t *testing.T) {
 	}
 	require.Len(t, quotes, 3)
 	require.InDelta(t, 180, trades, 60, "a trade for every fifth quote")
+}
+
+func TestATradeIsAtTheBidOrAskBeforeIt(t *testing.T) {
+	records, _ := trade(t, sim.Config{Symbols: []string{"PETR4"}, Seed: 1}, 10*time.Minute)
+	var before *quote.Quote
+	for _, r := range records {
+		if r.Quote != nil {
+			before = r.Quote
+			continue
+		}
+		price, size := before.Ask, before.AskSize
+		if r.Trade.Side == quote.Sell {
+			price, size = before.Bid, before.BidSize
+		}
+		require.Equal(t, price, r.Trade.Price)
+		require.LessOrEqual(t, r.Trade.Quantity.Cmp(size), 0)
+	}
+}
+
+func TestPricesAreOfTheSymbolsKind(t *testing.T) {
+	records, _ := trade(t, sim.Config{Symbols: []string{"PETR4", "BTC-USD"}, Seed: 1}, time.Hour)
+	for _, r := range records {
+		if q := r.Quote; q != nil {
+			digits := map[quote.Symbol]int{"PETR4": len("38.20"), "BTC-USD": len("64000.00")}[q.Symbol]
+			require.Len(t, q.Bid.String(), digits, "%s at %s", q.Symbol, q.Bid)
+			require.Equal(t, q.Symbol == "BTC-USD", strings.Contains(q.BidSize.String(), "."), "pairs trade in fractions")
+		}
+	}
 }
 
 func TestHighRatesComeEvenly(t *testing.T) {
