@@ -10,11 +10,11 @@ import (
 
 // Bounds of REQ_HIST.
 const (
-	histLimit    = 100 // where none is asked
-	histMost     = 10_000
-	mostSymbols  = 1_000
-	answerBytes  = 900 << 10 // of one answer, below a frame's limit
-	rangesPerHop = 64        // bytes of a range, about
+	histLimit   = 100 // where none is asked
+	histMost    = 10_000
+	mostSymbols = 1_000
+	answerBytes = 900 << 10 // of one answer, below a frame's limit
+	rangeBytes  = 80        // of one range, at most
 )
 
 // reqHist answers REQ_HIST: the shards' answers, united.
@@ -43,8 +43,11 @@ func (a *Aggregator) reqHist(ctx context.Context, f *wire.Frame) (any, error) {
 	coverage, missing := h.coverage()
 	resp.Coverage, resp.Missing = &coverage, missing
 	size := 0
-	for _, ranges := range resp.Ranges {
-		size += len(ranges) * rangesPerHop
+	for t, ranges := range resp.Ranges {
+		size += len(t) + len(ranges)*rangeBytes
+	}
+	if size > answerBytes/2 {
+		return nil, wire.Errorf(wire.TooLarge, "the ranges alone take about %d bytes: name fewer symbols", size)
 	}
 	for _, r := range records {
 		if size += len(r.Payload) + 128; size > answerBytes {

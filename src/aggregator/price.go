@@ -176,14 +176,18 @@ func (p *peer) raw(ctx context.Context, ask wire.Frame, single bool) (json.RawMe
 	return json.Marshal(joined)
 }
 
-// defaultSymbol returns the symbol of a request that names none: as configured, or core's first, remembered.
+// defaultSymbol returns the symbol of a request that names none: as configured, or core's first, remembered for when core
+// does not answer.
 func (a *Aggregator) defaultSymbol(ctx context.Context) (quote.Symbol, error) {
-	if s, ok := a.first.Load().(quote.Symbol); ok {
-		return s, nil
+	if a.cfg.DefaultSymbol != "" {
+		return quote.Symbol(a.cfg.DefaultSymbol), nil
 	}
 	ctx, cancel := half(ctx)
 	defer cancel()
 	raw, err := a.core.raw(ctx, wire.Frame{Type: wire.TypeReqQuote}, true)
+	if s, ok := a.first.Load().(quote.Symbol); ok && err != nil {
+		return s, nil
+	}
 	if err != nil {
 		return "", wire.Errorf(wire.Unavailable, "no symbol was named and core does not say its first one: %v", err)
 	}

@@ -167,6 +167,9 @@ func parseReport(raw string) (req wire.ReqReport, budget time.Duration, err erro
 
 // status is the HTTP status of an error.
 func status(err error) int {
+	if errors.Is(err, quote.ErrBadSymbol) { // malformed; unknown ones are not found
+		return http.StatusBadRequest
+	}
 	switch wire.CodeOf(err) {
 	case wire.BadRequest:
 		return http.StatusBadRequest

@@ -104,7 +104,9 @@ func (b *Broker) onFrame(c *wire.Conn, f wire.Frame) {
 	case wire.TypeSubscribe:
 		b.subscribe(c, f)
 	case wire.TypeUnsubscribe:
-		b.unsubscribe(c, f)
+		if err := b.unsubscribe(c, &f); err != nil {
+			_ = c.Fail(f, err)
+		}
 	case wire.TypeHello:
 		b.hello(c, f)
 	case wire.TypeReqStatus:
@@ -118,13 +120,12 @@ func (b *Broker) onFrame(c *wire.Conn, f wire.Frame) {
 
 func (b *Broker) onClose(c *wire.Conn, reason error) {
 	b.leave(c)
-	if s, ok := c.Value().(*session); ok {
+	if _, ok := c.Value().(*session); ok {
 		cause := context.Cause(c.Context())
 		if errors.Is(cause, os.ErrDeadlineExceeded) {
 			b.met.cutoff.WithLabelValues("not_reading").Inc()
 			b.cfg.Log.Warn("subscriber cut off", "addr", c.RemoteAddr(), "reason", "not reading", "after", b.cfg.WriteTimeout)
 		}
-		_ = s
 	}
 }
 

@@ -188,7 +188,7 @@ func TestARestartedBrokerIsRecoveringUntilHELLO(t *testing.T) {
 }
 
 func TestWhatWasPublishedDuringACutIsLost(t *testing.T) {
-	b := start(t, broker.Config{})
+	b := start(t, broker.Config{Silence: time.Hour}) // a cut is seen at once, not by the silence
 	c := core(t, b, epoch, "i")
 	c.publish("trades.A", epoch, 1)
 	s := dial(t, b)
@@ -204,6 +204,52 @@ func TestWhatWasPublishedDuringACutIsLost(t *testing.T) {
 	c = core(t, b, epoch+1, "j", wire.HelloTopic{Topic: "trades.A", Next: 1, Last: frame("trades.A", epoch, 4)})
 	c.publish("trades.A", epoch+1, 1)
 	require.Contains(t, s.line(), `"epoch":1001,"seq":1,"prev":4,"prev_epoch":1000`, "the first frame of an epoch names what was before")
+}
+
+// An older core got further than the broker ever heard, and the new one has published already: both parts are lost.
+func TestTheTailOfAnOlderEpochIsLostToo(t *testing.T) {
+	for name, c := range map[string]struct {
+		tail  *quote.Point
+		count string
+	}{
+		"known":         {&quote.Point{Epoch: epoch, Seq: 9}, `,"count":7`},
+		"nothing of it": {&quote.Point{Epoch: epoch, Seq: 4}, `,"count":2`},
+		"unknown":       {nil, ``},
+		"epochs unseen": {&quote.Point{Epoch: epoch + 1, Seq: 9}, ``},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := start(t, broker.Config{})
+			old := core(t, b, epoch, "i")
+			old.publish("trades.A", epoch, 1, 2, 3, 4)
+			s := dial(t, b)
+			s.send(`{"type":"SUBSCRIBE","topic":"trades.A","payload":{"from":{"trades.A":{"epoch":1000,"seq":3}}}}`)
+			s.line()
+			require.Contains(t, s.line(), `"seq":4`)
+			core(t, b, epoch+5, "j", wire.HelloTopic{Topic: "trades.A", Next: 4, Last: frame("trades.A", epoch+5, 3), Tail: c.tail})
+			require.Contains(t, s.line(), `"after":{"epoch":1000,"seq":4},"before":{"epoch":1005,"seq":3}`+c.count+`}`)
+			require.Contains(t, s.line(), `"epoch":1005,"seq":3`)
+		})
+	}
+}
+
+func TestAPositionThatNobodyGaveOutIsRefused(t *testing.T) {
+	b := start(t, broker.Config{})
+	c := core(t, b, epoch, "i")
+	c.publish("quotes.A", epoch, 1, 2)
+	require.Eventually(t, func() bool { return b.Topics()["quotes.A"].Next == 3 }, 10*time.Second, time.Millisecond)
+	s := dial(t, b)
+	for _, from := range []string{`{"epoch":1000,"seq":3}`, `{"epoch":1001,"seq":1}`} {
+		s.send(`{"type":"SUBSCRIBE","topic":"*","payload":{"from":{"quotes.A":%s}}}`, from)
+		require.Contains(t, s.line(), "bad_request", from)
+	}
+	s.send(`{"type":"SUBSCRIBE","topic":"NOPE"}`)
+	require.Contains(t, s.line(), "bad_symbol", "a typing error is not met with silence")
+	s.send(`{"type":"UNSUBSCRIBE","topic":"zz zz"}`)
+	require.Contains(t, s.line(), "bad_symbol")
+	s.send(`{"type":"SUBSCRIBE","topic":"*","payload":{"from":{"quotes.A":{"epoch":1000,"seq":2}}}}`)
+	require.Contains(t, s.line(), "SUBSCRIBED")
+	c.publish("quotes.A", epoch, 3)
+	require.Contains(t, s.line(), `"seq":3,"prev":2`)
 }
 
 func TestCoresSilenceIsSeen(t *testing.T) {

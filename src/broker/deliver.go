@@ -62,7 +62,9 @@ func (b *Broker) write(s *session, out net.Buffers) error {
 func (b *Broker) forget(s *session) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s.release()
+	if s.release != nil {
+		s.release()
+	}
 	for t := range s.cursors {
 		delete(t.readers, s)
 	}
@@ -212,7 +214,7 @@ func (c *cursor) lostBefore(add func([]byte)) {
 
 // between counts the positions between two of one epoch; across epochs nobody knows.
 func between(after, before quote.Point) *uint64 {
-	if after.Epoch != before.Epoch {
+	if after.Epoch != before.Epoch || before.Seq <= after.Seq {
 		return nil
 	}
 	n := before.Seq - after.Seq - 1
@@ -253,7 +255,7 @@ func (b *Broker) jump(c *cursor, now time.Time, why string, add func([]byte)) {
 			passed++
 		}
 	}
-	if c.known && c.last.Epoch == newest.point.Epoch {
+	if c.known && c.last.Epoch == newest.point.Epoch && c.last.Seq < newest.point.Seq {
 		passed = newest.point.Seq - c.last.Seq - 1
 	}
 	c.next = to

@@ -36,6 +36,11 @@ func (t *topic) end() uint64 { return t.start + uint64(len(t.entries)) }
 // get returns the entry with an index from start to end.
 func (t *topic) get(i uint64) *entry { return &t.entries[i-t.start] }
 
+// ahead reports whether a position lies beyond what was ever published.
+func (t *topic) ahead(p quote.Point) bool {
+	return p.Compare(quote.Point{Epoch: t.epoch, Seq: t.next - 1}) > 0 && t.behind(p) == t.end()
+}
+
 // lag returns the bytes from an index to the end.
 func (t *topic) lag(i uint64) uint64 {
 	if i = max(i, t.start); i >= t.end() {

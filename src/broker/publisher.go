@@ -62,7 +62,6 @@ func (b *Broker) greet(c *wire.Conn, h *wire.Hello) (wire.Welcome, error) {
 			p.conn.Close(wire.Errorf(wire.Unavailable, "core has connected anew"))
 		}
 		p.epoch, p.instance, p.conn, p.greeted = h.Epoch, h.Instance, c, false
-		c.Hold() // core's silence is watched for here
 	}
 	p.heard = now
 	for i := range h.Topics {
@@ -91,7 +90,11 @@ func (b *Broker) announce(h *wire.HelloTopic, epoch uint64, now time.Time) error
 	if h.Last != nil && isFrame(h.Last.Payload) {
 		own, last := t.newest(), h.Last.Point()
 		if own == nil || own.point.Compare(last) < 0 {
-			b.missed(t, last, own == nil, now)
+			if own != nil && own.point.Epoch != last.Epoch {
+				b.missedTail(t, own.point, last, h.Tail, now)
+			} else {
+				b.missed(t, last, own == nil, now)
+			}
 			b.met.bytes.Add(float64(t.record(h.Last, now)))
 			b.wake(t)
 		}
@@ -113,6 +116,25 @@ func (b *Broker) missed(t *topic, got quote.Point, empty bool, now time.Time) {
 	n := got.Seq - due
 	b.met.lost.Add(float64(n))
 	t.lose(quote.Point{Epoch: got.Epoch, Seq: due - 1}, got, &n, now)
+}
+
+// missedTail logs the gap between our newest record and one of another epoch: the rest of the older epoch, as far as core
+// knows its end from the shards, and what of the newer one came before. The lock is held.
+func (b *Broker) missedTail(t *topic, own, got quote.Point, tail *quote.Point, now time.Time) {
+	n := got.Seq - 1
+	switch {
+	case tail == nil && t.name.Kind() == quote.Status: // nobody stores it
+	case tail == nil || tail.Epoch > own.Epoch && tail.Epoch != got.Epoch: // nobody can say how many
+		b.met.lost.Inc()
+		t.lose(own, got, nil, now)
+		return
+	case tail.Epoch == own.Epoch && tail.Seq > own.Seq:
+		n += tail.Seq - own.Seq
+	}
+	if n > 0 {
+		b.met.lost.Add(float64(n))
+		t.lose(own, got, &n, now)
+	}
 }
 
 // publish takes one PUBLISH of core.

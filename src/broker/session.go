@@ -19,7 +19,7 @@ const (
 type session struct {
 	conn     *wire.Conn
 	ready    chan struct{}
-	release  func() // of the connection's hold
+	release  func() // of the connection's hold; nil without subscriptions
 	subs     map[quote.Pattern]*sub
 	cursors  map[*topic]*cursor
 	dirty    []*cursor // those that have something to deliver
@@ -133,6 +133,11 @@ func (b *Broker) subscribe(c *wire.Conn, f wire.Frame) {
 		return
 	}
 	b.mu.Lock()
+	if err := b.refuse(sub); err != nil {
+		b.mu.Unlock()
+		_ = c.Fail(f, err)
+		return
+	}
 	s := b.session(c)
 	if len(s.subs) >= b.cfg.MaxSubs && s.subs[sub.pattern] == nil {
 		b.mu.Unlock()
@@ -151,9 +156,29 @@ func (b *Broker) subscribe(c *wire.Conn, f wire.Frame) {
 	}
 }
 
+// refuse says what is wrong with a subscription in the light of what there is: a position that nobody has given out yet,
+// or a bare symbol that core does not know. The lock is held.
+func (b *Broker) refuse(s *sub) error {
+	if b.pub.source == wire.SourceRecovering {
+		return nil // nothing is known yet
+	}
+	for name, p := range s.from {
+		if t := b.topics[name]; p.Epoch > b.pub.epoch || t != nil && t.ahead(p) {
+			return wire.Errorf(wire.BadRequest, "from names %d/%d of %s, which nobody has published yet", p.Epoch, p.Seq, name)
+		}
+	}
+	if name := quote.Topic(s.pattern); s.bare && len(b.topics) > 0 && b.topics[name] == nil {
+		return wire.Errorf(wire.BadSymbol, "unknown symbol %s (subscribe to %s to wait for it)", name.Symbol(), name)
+	}
+	return nil
+}
+
 // session returns the connection's session, making it and its writer. The lock is held.
 func (b *Broker) session(c *wire.Conn) *session {
 	if s, ok := c.Value().(*session); ok {
+		if s.release == nil {
+			s.release = c.Hold()
+		}
 		return s
 	}
 	s := &session{conn: c, ready: make(chan struct{}, 1), release: c.Hold(), subs: map[quote.Pattern]*sub{}, cursors: map[*topic]*cursor{}}
@@ -206,19 +231,28 @@ func (s *session) winner(name quote.Topic) (best *sub) {
 }
 
 // unsubscribe ends what the topic names.
-func (b *Broker) unsubscribe(c *wire.Conn, f wire.Frame) {
+func (b *Broker) unsubscribe(c *wire.Conn, f *wire.Frame) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s, ok := c.Value().(*session)
 	if !ok {
-		return
+		return nil
 	}
-	p := quote.Pattern(f.Topic)
-	if _, err := quote.ParseSymbol(f.Topic); err == nil && !strings.Contains(f.Topic, ".") {
-		p = quote.Pattern(quote.TopicOf(quote.Quotes, quote.Symbol(f.Topic)))
+	p, err := quote.ParsePattern(f.Topic)
+	if err != nil {
+		bare, err := parseBare(&wire.Frame{Topic: f.Topic})
+		if err != nil {
+			return err
+		}
+		p = bare.pattern
 	}
 	delete(s.subs, p)
 	s.settle()
+	if len(s.subs) == 0 && s.release != nil {
+		s.release() // from now on the connection is one without a subscription
+		s.release = nil
+	}
+	return nil
 }
 
 // attachAll gives the session a cursor in every topic that it covers and has none in. The lock is held.
@@ -248,7 +282,7 @@ func (b *Broker) attach(s *session, t *topic) {
 	}
 	c := &cursor{topic: t, s: s, sub: sub, next: t.end(), told: t.end()}
 	s.cursors[t], t.readers[s] = c, c
-	if p, ok := sub.from[t.name]; ok {
+	if p, ok := sub.from[t.name]; ok && !t.ahead(p) {
 		c.resume(p)
 	} else if n := len(t.entries); n > 0 {
 		c.snap = sub.snapshot && t.newest() != nil

@@ -20,18 +20,20 @@ type book struct {
 	mu      sync.Mutex
 	topics  map[quote.Topic]*topic
 	symbols map[quote.Symbol]*symbol
-	order   []quote.Symbol // as the exchange first named them
+	order   []quote.Symbol // as the exchange named them in the session of now, then the others
+	ordered int            // how many of order are in their place
 	feed    feedState
 }
 
 // topic is one sequence.
 type topic struct {
 	name   quote.Topic
-	next   uint64     // the seq that comes next in this epoch
-	last   wire.Frame // the newest record, as published; of an older epoch after a start
-	newest quote.Time // newest timestamp since the topic's last snapshot: what is older is late
-	lastID string     // a trade topic's last trade: a session's snapshot repeats it
-	home   *placed    // where its records are stored; nil for status.core
+	next   uint64      // the seq that comes next in this epoch
+	last   wire.Frame  // the newest record, as published; of an older epoch after a start
+	newest quote.Time  // newest timestamp since the topic's last snapshot: what is older is late
+	lastID string      // a trade topic's last trade: a session's snapshot repeats it
+	tail   quote.Point // the last position of the epochs before, as the shards know it
+	home   *placed     // where its records are stored; nil for status.core
 }
 
 // symbol is one row of the last-value table.
@@ -98,7 +100,7 @@ func (b *book) load(rec wire.Record, now time.Time) error {
 		b.symbols[q.Symbol] = &symbol{quote: q, at: now.Add(-age), point: f.Point()}
 		b.order = append(b.order, q.Symbol)
 	}
-	b.topic(name).last = f
+	b.topic(name).last, b.topic(name).tail = f, f.Point()
 	return nil
 }
 
@@ -106,7 +108,7 @@ func (b *book) load(rec wire.Record, now time.Time) error {
 func (b *book) loaded() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	slices.Sort(b.order) // the exchange's own order is not known yet
+	slices.Sort(b.order) // until the exchange tells its own
 	b.regrade()
 }
 
@@ -120,6 +122,10 @@ func (b *book) hello(attach func()) []wire.HelloTopic {
 		if len(t.last.Payload) > 0 {
 			last := t.last
 			h.Last = &last
+		}
+		if !t.tail.IsZero() {
+			tail := t.tail
+			h.Tail = &tail
 		}
 		out = append(out, h)
 	}

@@ -50,7 +50,6 @@ func (f *feed) run(ctx context.Context) error {
 		}
 		f.session++
 		err = f.serve(ctx, permit)
-		f.book.turn(func(s *feedState) { s.up = false })
 		if ctx.Err() == nil {
 			f.log.Warn("exchange session ended", "session", f.session, "addr", f.addr, "reason", err)
 			pause(ctx, minRetry+rand.N(minRetry))
@@ -90,6 +89,7 @@ type stream struct {
 // serve opens one session and watches it to its end. The permit is the call «connect plus first frame».
 func (f *feed) serve(ctx context.Context, permit breaker.Permit) error {
 	st := &stream{feed: f, number: f.session, first: make(chan struct{}), bad: make(chan error, 1), began: time.Now(), next: 1}
+	defer st.end()
 	s, err := st.open(ctx)
 	permit.Done(outcome(err))
 	if err != nil {
@@ -131,7 +131,7 @@ func (st *stream) frame(f wire.Frame) {
 	st.last.Store(int64(now.Sub(st.began)))
 	st.frames.Add(1)
 	st.once.Do(func() {
-		st.book.turn(func(s *feedState) { s.session, s.up, s.silent = st.number, true, false })
+		st.book.begin(st.number)
 		close(st.first)
 	})
 	switch f.Type {
@@ -153,6 +153,12 @@ func (st *stream) frame(f wire.Frame) {
 	case wire.TypeGoaway:
 		st.fail(errors.New("exchange says goodbye"))
 	}
+}
+
+// end says that the session is over. A first frame that comes later all the same is nothing.
+func (st *stream) end() {
+	st.once.Do(func() {})
+	st.book.turn(func(s *feedState) { s.up = false })
 }
 
 func (st *stream) fail(err error) {

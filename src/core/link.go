@@ -111,18 +111,25 @@ func canceled() context.Context {
 func (l *link) send(ctx context.Context, s *wire.Session, flights chan<- flight) error {
 	tick := time.NewTicker(beat)
 	defer tick.Stop()
+	learned := make(chan error, 1) // what one relearn came to; it must hold up neither appends nor heartbeats
+	learning := false
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-s.Done():
 			return s.Err()
+		case err := <-learned:
+			if learning = false; err != nil {
+				return err
+			}
 		case <-tick.C:
 			if err := s.Send(wire.Frame{Type: wire.TypeHeartbeat}); err != nil {
 				return err
 			}
-			if err := l.relearn(ctx, s, len(flights)); err != nil {
-				return err
+			if !learning && len(flights) == 0 {
+				learning = true
+				go func() { learned <- l.relearn(ctx, s) }()
 			}
 		case <-l.ledger.queues[l.shard].ready:
 			for b := l.ledger.take(l.shard); b != nil; b = l.ledger.take(l.shard) {
@@ -177,10 +184,7 @@ func (l *link) settle(f flight) error {
 }
 
 // relearn asks what the shard has repaired, when it has nothing else to do.
-func (l *link) relearn(ctx context.Context, s *wire.Session, inFlight int) error {
-	if inFlight > 0 {
-		return nil
-	}
+func (l *link) relearn(ctx context.Context, s *wire.Session) error {
 	ctx, cancel := context.WithTimeout(ctx, answerWait)
 	defer cancel()
 	return l.ledger.learn(ctx, s, l.shard, l.book.epoch)

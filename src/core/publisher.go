@@ -20,8 +20,8 @@ const (
 	maxRetry   = 500 * time.Millisecond // a laptop's broker is back in no time; a cluster's is one dial
 )
 
-// publisher is the link to the broker. It keeps nothing for a broker that is away: what was published meanwhile shows in
-// the next HELLO.
+// publisher is the link to the broker. Until the first HELLO it keeps what is published, within the limit. Later it keeps
+// nothing for a broker that is away: what was published meanwhile shows in the next HELLO.
 type publisher struct {
 	addr  string
 	limit int // bytes that may wait
@@ -32,6 +32,7 @@ type publisher struct {
 	overflow bool   // too much waited: the session must end and begin anew
 	buf      []byte // lines to write
 	ready    chan struct{}
+	first    []wire.HelloTopic // of the first HELLO: the topics before anything was published; nil once it was said
 }
 
 func newPublisher(addr string, limit int, met *metrics) *publisher {
@@ -49,10 +50,26 @@ func (p *publisher) add(f *wire.Frame) {
 	if len(p.buf) > p.limit {
 		p.attached, p.overflow, p.buf = false, true, nil
 	}
-	select {
-	case p.ready <- struct{}{}:
-	default:
+	p.wake()
+}
+
+// prime begins to take lines for the first session, whose HELLO names the topics as they are now.
+func (p *publisher) prime(topics []wire.HelloTopic) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.attached, p.first = true, topics
+}
+
+// hello returns the topics for a session's HELLO; lines are taken from there on.
+func (p *publisher) hello(b *book) []wire.HelloTopic {
+	p.mu.Lock()
+	if first := p.first; first != nil && p.attached {
+		p.mu.Unlock()
+		return first
 	}
+	p.first = nil
+	p.mu.Unlock()
+	return b.hello(p.attach)
 }
 
 // attach begins to take lines.
@@ -62,10 +79,28 @@ func (p *publisher) attach() {
 	p.attached, p.overflow, p.buf = true, false, nil
 }
 
+// detach ends that, unless the first HELLO is still to be said.
 func (p *publisher) detach() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.attached, p.buf = false, nil
+	if p.first == nil {
+		p.attached, p.buf = false, nil
+	}
+}
+
+// said notes that HELLO was answered, and has what waits written.
+func (p *publisher) said() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.first = nil
+	p.wake()
+}
+
+func (p *publisher) wake() {
+	select {
+	case p.ready <- struct{}{}:
+	default:
+	}
 }
 
 // take returns what waits and gives buf back for what comes next.
@@ -96,10 +131,10 @@ func (p *publisher) serve(ctx context.Context, b *book, instance string, up func
 	}
 	defer s.Close()
 	defer p.detach()
-	topics := b.hello(p.attach)
-	if _, err := greet(ctx, s, b.epoch, instance, topics); err != nil {
+	if _, err := greet(ctx, s, b.epoch, instance, p.hello(b)); err != nil {
 		return err
 	}
+	p.said()
 	up()
 	err = p.pump(ctx, s)
 	mu.Lock()

@@ -35,6 +35,14 @@ func (b *book) turn(change func(*feedState)) {
 	}
 }
 
+// begin says that a session's first frame has come.
+func (b *book) begin(session uint64) {
+	b.turn(func(f *feedState) {
+		f.session, f.up, f.silent = session, true, false
+		b.ordered = 0
+	})
+}
+
 // connected reports whether the exchange's session is up.
 func (b *book) connected() bool {
 	b.mu.Lock()

@@ -73,6 +73,7 @@ func (k *known) load(b *book, now time.Time, log *slog.Logger) {
 			log.Warn("stored record not understood", "topic", t, "err", err)
 		}
 	}
+	b.out.prime(b.hello(func() {}))
 	b.loaded()
 }
 

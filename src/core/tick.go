@@ -1,6 +1,7 @@
 package core
 
 import (
+	"slices"
 	"time"
 
 	"quotes/src/quote"
@@ -33,7 +34,7 @@ func (b *book) quote(session uint64, name quote.Topic, f *wire.Frame, now time.T
 	q.Received, q.Epoch, q.Seq = quote.TimeOf(now), 0, 0
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if session != b.feed.session {
+	if session != b.feed.session || !b.feed.up {
 		return nil // what a cut session had still on its way: nobody can say what it missed
 	}
 	t, s := b.topic(name), b.symbols[q.Symbol]
@@ -49,10 +50,22 @@ func (b *book) quote(session uint64, name quote.Topic, f *wire.Frame, now time.T
 		b.symbols[q.Symbol] = s
 		b.order = append(b.order, q.Symbol)
 	}
+	if s.session != session {
+		b.arrange(q.Symbol)
+	}
 	q.Quality = b.feed.grade(session)
 	s.quote, s.at, s.session = q, now, session
 	b.record(s)
 	return nil
+}
+
+// arrange puts a symbol that the session names for the first time behind those that it named before: the exchange's own
+// order, whose first symbol is the default one. The lock is held.
+func (b *book) arrange(s quote.Symbol) {
+	if i := slices.Index(b.order, s); i > b.ordered {
+		b.order = slices.Insert(slices.Delete(b.order, i, i+1), b.ordered, s)
+	}
+	b.ordered++
 }
 
 func (b *book) trade(session uint64, name quote.Topic, f *wire.Frame, now time.Time) error {
@@ -67,7 +80,7 @@ func (b *book) trade(session uint64, name quote.Topic, f *wire.Frame, now time.T
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	t := b.topic(name)
-	if session != b.feed.session || f.Snapshot && tr.ID == t.lastID {
+	if session != b.feed.session || !b.feed.up || f.Snapshot && tr.ID == t.lastID {
 		return nil // a session's snapshot repeats the last trade
 	}
 	if t.late(f, tr.Timestamp) {

@@ -13,7 +13,7 @@ import (
 // Bounds of REQ_HIST.
 const (
 	defaultLimit = 100
-	maxLimit     = 10_000 // larger ones are cut to it
+	maxLimit     = 10_000 // larger ones are refused
 	maxSymbols   = 10_000
 )
 
@@ -32,10 +32,10 @@ type query struct {
 func (s *state) parseQuery(req wire.ReqHist) (query, error) {
 	q := query{from: req.From, to: req.To, after: req.After, before: req.Before, limit: defaultLimit}
 	if req.Limit != nil {
-		if *req.Limit < 0 {
+		if *req.Limit < 0 || *req.Limit > maxLimit {
 			return q, wire.Errorf(wire.BadRequest, "limit is %d, want 0 to %d", *req.Limit, maxLimit)
 		}
-		q.limit = min(*req.Limit, maxLimit)
+		q.limit = *req.Limit
 	}
 	switch req.Order {
 	case "", wire.Asc:

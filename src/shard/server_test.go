@@ -214,7 +214,7 @@ func TestLimitsAndPages(t *testing.T) {
 	h := r.hist(0, wire.ReqHist{Symbols: []quote.Symbol{symbol}})
 	require.Len(t, h.Records, defaultLimit)
 	require.True(t, h.More)
-	huge := 1 << 30
+	huge := maxLimit
 	h = r.hist(0, wire.ReqHist{Symbols: []quote.Symbol{symbol}, Limit: &huge})
 	require.True(t, h.More)
 	require.Greater(t, len(h.Records), 1000, "cut to the frame")
