@@ -221,6 +221,7 @@ func TestTheTailOfAnOlderEpochIsLostToo(t *testing.T) {
 			b := start(t, broker.Config{})
 			old := core(t, b, epoch, "i")
 			old.publish("trades.A", epoch, 1, 2, 3, 4)
+			require.Eventually(t, func() bool { return b.Topics()["trades.A"].Next == 5 }, 10*time.Second, time.Millisecond)
 			s := dial(t, b)
 			s.send(`{"type":"SUBSCRIBE","topic":"trades.A","payload":{"from":{"trades.A":{"epoch":1000,"seq":3}}}}`)
 			s.line()

@@ -232,12 +232,6 @@ func (s *session) winner(name quote.Topic) (best *sub) {
 
 // unsubscribe ends what the topic names.
 func (b *Broker) unsubscribe(c *wire.Conn, f *wire.Frame) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	s, ok := c.Value().(*session)
-	if !ok {
-		return nil
-	}
 	p, err := quote.ParsePattern(f.Topic)
 	if err != nil {
 		bare, err := parseBare(&wire.Frame{Topic: f.Topic})
@@ -245,6 +239,12 @@ func (b *Broker) unsubscribe(c *wire.Conn, f *wire.Frame) error {
 			return err
 		}
 		p = bare.pattern
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s, ok := c.Value().(*session)
+	if !ok {
+		return nil
 	}
 	delete(s.subs, p)
 	s.settle()
