@@ -135,7 +135,7 @@ func TestOneReportByEveryDoor(t *testing.T) {
 	for _, raw := range []string{byHTTP, string(silent)} {
 		var r wire.Report
 		require.NoError(t, json.Unmarshal([]byte(raw), &r))
-		require.Equal(t, strings.Count(raw, "\n"), 1, "one line")
+		require.Equal(t, 1, strings.Count(raw, "\n"), "one line")
 		for _, got := range []wire.Report{r, framed.Payload} {
 			require.InDelta(t, 1, got.Coverage, 0)
 			require.Equal(t, "1.50", got.CurrentPrice.Price.String())

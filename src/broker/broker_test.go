@@ -197,7 +197,7 @@ func TestWhatWasPublishedDuringACutIsLost(t *testing.T) {
 	require.Contains(t, s.line(), `"seq":1`)
 	require.NoError(t, c.Close())
 	s.source(wire.SourceLost)
-	c = core(t, b, epoch, "i", wire.HelloTopic{Topic: "trades.A", Next: 5, Last: frame("trades.A", epoch, 4)})
+	core(t, b, epoch, "i", wire.HelloTopic{Topic: "trades.A", Next: 5, Last: frame("trades.A", epoch, 4)})
 	require.Contains(t, s.line(), `"after":{"epoch":1000,"seq":1},"before":{"epoch":1000,"seq":4},"count":2`)
 	require.Contains(t, s.line(), `"seq":4,"prev":3`)
 	s.source(wire.SourceLive)

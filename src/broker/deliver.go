@@ -75,6 +75,9 @@ func (b *Broker) forget(s *session) {
 func (b *Broker) collect(s *session, now time.Time, heartbeat bool) (out net.Buffers, wait time.Duration, more bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if s.mute > 0 {
+		return nil, 0, false
+	}
 	size := 0
 	add := func(line []byte) {
 		out = append(out, line)

@@ -23,6 +23,7 @@ type session struct {
 	subs     map[quote.Pattern]*sub
 	cursors  map[*topic]*cursor
 	dirty    []*cursor // those that have something to deliver
+	mute     int       // answers that must go out before anything else
 	announce bool      // a heartbeat is due at once
 	bareOnly bool      // all subscriptions are of the bare kind: no heartbeats
 	skipped  uint64
@@ -124,7 +125,7 @@ func (s *sub) options(f *wire.Frame) error {
 	return nil
 }
 
-// subscribe takes a SUBSCRIBE: the answer is written before anything that it brings.
+// subscribe takes a SUBSCRIBE: it holds before the answer is written, and the answer is written before what it brings.
 func (b *Broker) subscribe(c *wire.Conn, f wire.Frame) {
 	asked := f.Topic
 	sub, err := parseSubscribe(&f)
@@ -144,16 +145,19 @@ func (b *Broker) subscribe(c *wire.Conn, f wire.Frame) {
 		_ = c.Fail(f, wire.Errorf(wire.TooLarge, "this connection has %d subscriptions: use a pattern such as quotes.*", b.cfg.MaxSubs))
 		return
 	}
-	b.mu.Unlock()
-	if !sub.bare && c.Reply(f, wire.Make(wire.TypeSubscribed, wire.Subscribed{Topic: asked, Mode: sub.mode})) != nil {
-		return
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	s.put(sub)
 	if b.pub.source != wire.SourceRecovering {
 		b.attachAll(s)
 	}
+	s.mute++ // it counts from now on, but SUBSCRIBED goes out first
+	b.mu.Unlock()
+	if !sub.bare {
+		_ = c.Reply(f, wire.Make(wire.TypeSubscribed, wire.Subscribed{Topic: asked, Mode: sub.mode})) // an error closes the connection
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s.mute--
+	s.signal()
 }
 
 // refuse says what is wrong with a subscription in the light of what there is: a position that nobody has given out yet,

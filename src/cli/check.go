@@ -93,8 +93,10 @@ func (a *app) stored(ctx context.Context, f wire.Frame) error {
 	one := 1
 	after := f.Point()
 	after.Seq--
-	raws, err := a.ask(ctx, a.aggregatorPeer(), wire.Make(wire.TypeReqHist, wire.ReqHist{Symbols: []quote.Symbol{topic.Symbol()},
-		Kinds: []quote.Kind{topic.Kind()}, After: map[quote.Topic]quote.Point{topic: after}, Limit: &one}))
+	raws, err := a.ask(ctx, a.aggregatorPeer(), wire.Make(wire.TypeReqHist, wire.ReqHist{
+		Symbols: []quote.Symbol{topic.Symbol()}, Kinds: []quote.Kind{topic.Kind()},
+		After: map[quote.Topic]quote.Point{topic: after}, Limit: &one,
+	}))
 	if err != nil {
 		return err
 	}

@@ -22,8 +22,10 @@ func TestCheckFollowsAQuoteThroughTheRealSystem(t *testing.T) {
 	defer func() { require.NoError(t, c.StopAll()) }()
 	check := func(wait string) (int, string, string) {
 		var out, errOut bytes.Buffer
-		code := cli.Run(t.Context(), cli.Config{Out: &out, Err: &errOut}, []string{"check", "--wait", wait, "-o", "json",
-			"--broker", c.Addr(cluster.Broker), "--aggregator", c.Addr(cluster.Aggregator)})
+		code := cli.Run(t.Context(), cli.Config{Out: &out, Err: &errOut}, []string{
+			"check", "--wait", wait, "-o", "json",
+			"--broker", c.Addr(cluster.Broker), "--aggregator", c.Addr(cluster.Aggregator),
+		})
 		return code, out.String(), errOut.String()
 	}
 	code, out, errOut := check("20s")

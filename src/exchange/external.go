@@ -88,6 +88,7 @@ func (e *External) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	serving, stop := context.WithCancel(ctx)
 	defer stop()
+	defer context.AfterFunc(ctx, func() { e.gate.hang(0) })() // a stop does not wait for a hang
 	g.Go(func() error { return srv.Serve(serving, gatedListener{e.ln, e.gate}) })
 	g.Go(func() error { return e.gate.outages(ctx, e.cfg.Log) })
 	g.Go(func() error {

@@ -193,6 +193,23 @@ func TestAHangIsSilence(t *testing.T) {
 	require.Equal(t, wire.TypeSubscribed, f.Type, "until the hang ends")
 }
 
+func TestAHangDoesNotHoldUpAStop(t *testing.T) {
+	gen, err := sim.New(sim.Config{Symbols: []string{"A"}})
+	require.NoError(t, err)
+	e, err := exchange.New(exchange.Config{Listen: "127.0.0.1:0"}, gen)
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- e.Run(ctx) }()
+	require.Eventually(t, func() bool { return e.Ready() == nil }, 10*time.Second, time.Millisecond)
+	e.Hang(time.Hour)
+	c := dial(t, e)
+	c.send(t, subscribe)
+	c.send(t, `{"type":"REQ_QUOTE","budget_ms":3600000}`)
+	cancel()
+	require.NoError(t, <-done)
+}
+
 func TestManySymbolsComeInSeveralFrames(t *testing.T) {
 	symbols := make([]string, 2500)
 	for i := range symbols {

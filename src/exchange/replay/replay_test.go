@@ -178,34 +178,6 @@ func venues(t *testing.T, name string) string {
 	return path
 }
 
-// FuzzReplay plays arbitrary lines as fast as they come.
-func FuzzReplay(f *testing.F) {
-	f.Add([]byte(fixture))
-	f.Add([]byte("1618677817.1: {}\n1618677817: x\n: \n-1.5: {}\n1618677817.1234567: {}"))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		path := filepath.Join(t.TempDir(), "capture")
-		head := "wss://ws-feed.pro.coinbase.com <-> 1\n"
-		require.NoError(t, os.WriteFile(path, append([]byte(head), text...), 0o644))
-		r, err := replay.New(replay.Config{File: path, Speed: 1_000_000})
-		require.NoError(t, err)
-		listened := make(chan struct{})
-		close(listened)
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond) // a gap of years is waited for
-		defer cancel()
-		said := false
-		err = r.Run(ctx, listened, func(records []exchange.Record) {
-			for _, rec := range records {
-				require.True(t, rec.Quote != nil || rec.Trade != nil || rec.Refused != nil)
-				said = said || rec.Refused == nil
-			}
-		})
-		if err != nil {
-			require.ErrorIs(t, err, replay.ErrForeign)
-			require.False(t, said)
-		}
-	})
-}
-
 func TestARealSessionNeverCrosses(t *testing.T) {
 	got := listen(t, replay.Config{File: venues(t, "COINBASE.ws.28.0")}, time.Minute)
 	symbols := map[quote.Symbol]quote.Time{}
