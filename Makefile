@@ -42,6 +42,16 @@ test: ## run the tests, with the race detector where a C compiler is at hand
 fuzz: ## run every fuzz target for FUZZTIME (default 10s)
 	@hack/fuzz.sh
 
+.PHONY: kind-up
+kind-up: ## make the kind cluster, load the images; NODE_IMAGE=ref decides the node image
+	@hack/tools.sh kind ko helm kubectl
+	@VERSION=$(VERSION) hack/kind.sh up
+
+.PHONY: kind-down
+kind-down: ## remove the kind cluster
+	@hack/tools.sh kind
+	@hack/kind.sh down
+
 .PHONY: tools
 tools: ## build the pinned tools into bin/
 	@hack/tools.sh
