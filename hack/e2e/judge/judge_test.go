@@ -152,7 +152,9 @@ func TestTurned(t *testing.T) {
 		return out
 	}
 	require.NoError(t, judge.Turned(append(steady(stale(30)), frames(feed(30)...)...), fed))
-	require.ErrorContains(t, judge.Turned(append(steady(stale(30)), frames(feed(31)...)...), fed), "late")
+	require.NoError(t, judge.Turned(append(steady(stale(30)), frames(feed(5)...)...), fed), "told before it happened: a drain")
+	require.ErrorContains(t, judge.Turned(append(steady(stale(30)), frames(feed(32)...)...), fed), "late")
+	require.NoError(t, judge.Turned(append(steady(stale(30)), frames(append(append(feed(20)[:25], live), feed(0)...)...)...), fed), "to and fro before the bound")
 	require.ErrorContains(t, judge.Turned(append(steady(stale(30)), frames(feed(40)...)...), fed), "never")
 	require.ErrorContains(t, judge.Turned(append(steady(stale(30)), frames(append(feed(20), live)...)...), fed), "the feed says A is live")
 

@@ -68,20 +68,24 @@ func (t *Turn) right(e *history.Event) bool {
 	return e.State == t.State && (e.Reason == "" && len(t.Reasons) == 0 || slices.Contains(t.Reasons, e.Reason))
 }
 
-// feed checks that the subscriber heard it of each symbol in time, and nothing else from then to the end.
+// feed checks that the subscriber heard it of each symbol in time, or had heard it before, and nothing else from then to the
+// end.
 func (t *Turn) feed(events []history.Event, due time.Time) (faults []fault) {
-	told := map[quote.Symbol]time.Time{}
+	told := map[quote.Symbol]time.Time{} // since when it has been told nothing else
 	for i := range events {
 		e := &events[i]
-		if e.Kind != history.Frame || e.State == "" || e.At.Before(t.Since) || !e.At.Before(t.Until) {
+		if e.Kind != history.Frame || e.State == "" || !e.At.Before(t.Until) {
 			continue
 		}
 		_, known := told[e.Symbol]
 		switch {
 		case t.right(e) && !known:
 			told[e.Symbol] = e.At
-		case !t.right(e) && known && e.At.After(due):
-			faults = append(faults, fault{e.At, fmt.Sprintf("the feed says %s is %s (%s)", e.Symbol, e.State, e.Reason)})
+		case !t.right(e):
+			delete(told, e.Symbol)
+			if e.At.After(due) {
+				faults = append(faults, fault{e.At, fmt.Sprintf("the feed says %s is %s (%s)", e.Symbol, e.State, e.Reason)})
+			}
 		}
 	}
 	for _, s := range t.Symbols {
