@@ -58,8 +58,8 @@ func New(cfg Config) (*Aggregator, error) {
 		a.first.Store(quote.Symbol(cfg.DefaultSymbol))
 	}
 	a.met = newMetrics(cfg.Metrics, a)
-	if a.ln, err = net.Listen("tcp", cfg.Listen); err != nil {
-		return nil, fmt.Errorf("%w (is another aggregator running?)", err)
+	if a.ln, err = wire.Listen(cfg.Listen, "aggregator"); err != nil {
+		return nil, err
 	}
 	a.web = newWeb(a)
 	return a, nil

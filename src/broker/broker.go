@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"sync"
@@ -37,9 +36,9 @@ func New(cfg Config) (*Broker, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	ln, err := net.Listen("tcp", cfg.Listen)
+	ln, err := wire.Listen(cfg.Listen, "broker")
 	if err != nil {
-		return nil, fmt.Errorf("%w (is another broker running?)", err)
+		return nil, err
 	}
 	b := &Broker{cfg: cfg, ln: ln, since: time.Now(), topics: map[quote.Topic]*topic{}, retention: cfg.Retention, sessions: map[*session]struct{}{}}
 	b.pub.source, b.pub.since = wire.SourceRecovering, b.since

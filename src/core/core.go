@@ -56,9 +56,9 @@ func New(cfg Config) (*Core, error) {
 		return nil, err
 	}
 	c.watch(cfg.Metrics)
-	c.ln, err = net.Listen("tcp", cfg.Listen)
+	c.ln, err = wire.Listen(cfg.Listen, "core")
 	if err != nil {
-		return nil, fmt.Errorf("%w (is another core running?)", err)
+		return nil, err
 	}
 	return c, nil
 }

@@ -3,7 +3,6 @@ package exchange
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"sync"
@@ -33,9 +32,9 @@ func New(cfg Config, gen Generator) (*External, error) {
 	if err := cfg.defaults(); err != nil {
 		return nil, err
 	}
-	ln, err := net.Listen("tcp", cfg.Listen)
+	ln, err := wire.Listen(cfg.Listen, "external")
 	if err != nil {
-		return nil, fmt.Errorf("%w (is another external running?)", err)
+		return nil, err
 	}
 	met := newMetrics(cfg.Metrics)
 	plan := fault.NewPlan(*cfg.Faults, cfg.Seed)

@@ -46,7 +46,7 @@ func registry() *prometheus.Registry {
 func newAdmin(addr string, reg *prometheus.Registry) (*admin, error) {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, fmt.Errorf("admin %w (another process may be running; --admin chooses another address)", err)
+		return nil, fmt.Errorf("admin %w (--admin chooses another address)", err)
 	}
 	a := &admin{ln: ln, mux: http.NewServeMux(), done: make(chan struct{})}
 	a.mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{Registry: reg}))
@@ -98,8 +98,12 @@ func (a *admin) close() {
 	<-a.done
 }
 
-// Ready says how to ask whether the process can answer. Before it is called the process is not ready.
-func (e *Env) Ready(check func() error) { e.admin.ready.Store(&check) }
+// Ready says how to ask whether the process can answer, and logs that the process has started: its flags and ports are good.
+// Before it is called the process is not ready.
+func (e *Env) Ready(check func() error) {
+	e.Log.Info("started", "process", e.process, "version", version, "admin", e.admin.addr())
+	e.admin.ready.Store(&check)
+}
 
 // Handle adds a handler to the admin listener, with a pattern of net/http such as "POST /-/cut". It panics, like net/http,
 // where the pattern is wrong or taken: it is POST /-/… for what changes something, else GET.

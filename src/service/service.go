@@ -39,6 +39,7 @@ type Env struct {
 	Log     *slog.Logger
 	Metrics *prometheus.Registry
 	Version string
+	process string
 	admin   *admin
 }
 
@@ -88,7 +89,7 @@ type options struct {
 
 func command(s Spec, env func(string) (string, bool), stderr io.Writer) *cobra.Command {
 	opts := options{admin: net.JoinHostPort("127.0.0.1", strconv.Itoa(s.Port+10000)), level: "info", format: "text"}
-	root := leaf(s, &opts, env, stderr)
+	root := leaf(s.Name, s, &opts, env, stderr)
 	root.Version = version
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.DisableDefaultCmd = true
@@ -98,13 +99,13 @@ func command(s Spec, env func(string) (string, bool), stderr io.Writer) *cobra.C
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
 	for _, sub := range s.Sub {
 		sub.Port = s.Port
-		root.AddCommand(leaf(sub, &opts, env, stderr))
+		root.AddCommand(leaf(s.Name, sub, &opts, env, stderr))
 	}
 	return root
 }
 
-// leaf is one way to run the process.
-func leaf(s Spec, opts *options, env func(string) (string, bool), stderr io.Writer) *cobra.Command {
+// leaf is one way to run the process, whatever that way is called.
+func leaf(process string, s Spec, opts *options, env func(string) (string, bool), stderr io.Writer) *cobra.Command {
 	cmd := &cobra.Command{Use: s.Name, Short: s.Short, Args: func(_ *cobra.Command, args []string) error {
 		if len(args) > 0 {
 			return fmt.Errorf("%w: unexpected argument %q", errUsage, args[0])
@@ -122,23 +123,24 @@ func leaf(s Spec, opts *options, env func(string) (string, bool), stderr io.Writ
 		if err != nil {
 			return fmt.Errorf("%w: %w", errUsage, err)
 		}
-		return serve(cmd.Context(), s, opts, log)
+		return serve(cmd.Context(), process, s.Run, opts, log)
 	}
 	return cmd
 }
 
-// serve runs the process behind its admin listener.
-func serve(ctx context.Context, s Spec, opts *options, log *slog.Logger) error {
-	e := &Env{Log: log, Metrics: registry(), Version: version}
+// serve runs the process behind its admin listener. A process that fails before it is up leaves no line but its error.
+func serve(ctx context.Context, process string, run func(context.Context, *Env) error, opts *options, log *slog.Logger) error {
+	e := &Env{Log: log, Metrics: registry(), Version: version, process: process}
 	a, err := newAdmin(opts.admin, e.Metrics)
 	if err != nil {
 		return err
 	}
 	e.admin = a
 	defer a.close()
-	log.Info("starting", "process", s.Name, "version", version, "admin", a.addr())
-	err = s.Run(ctx, e)
-	log.Info("stopped", "process", s.Name, "reason", reason(ctx, err))
+	err = run(ctx, e)
+	if err == nil || a.ready.Load() != nil {
+		log.Info("stopped", "process", process, "reason", reason(ctx, err))
+	}
 	return err
 }
 

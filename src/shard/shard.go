@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"quotes/src/placement"
@@ -55,7 +54,7 @@ func New(cfg Config) (*Shard, error) {
 	if err != nil {
 		return nil, fmt.Errorf("data folder %s: %w", cfg.Data, oneLine(err))
 	}
-	if s.ln, err = listen(cfg); err != nil {
+	if s.ln, err = wire.Listen(cfg.Listen, cfg.Name); err != nil {
 		return nil, errors.Join(err, s.engine.close())
 	}
 	if cfg.Metrics != nil {
@@ -81,18 +80,6 @@ func (s *Shard) open() error {
 	}
 	s.engine = e
 	return nil
-}
-
-// listen opens the data port.
-func listen(cfg Config) (net.Listener, error) {
-	ln, err := net.Listen("tcp", cfg.Listen)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("listen on %s: address already in use (is another %s running?)", cfg.Listen, cfg.Name)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w", cfg.Listen, err)
-	}
-	return ln, nil
 }
 
 // oneLine keeps an error on one line, whatever storage has to say.

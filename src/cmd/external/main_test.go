@@ -50,6 +50,7 @@ func TestACaptureThatCannotBePlayedIsOneLineAndExitCode1(t *testing.T) {
 		filepath.Join(dir, "none"): "no such file",
 		dir:                        "is a directory",
 		file("text", "hello\n"):    "line 1",
+		file("nothing", ""):        "line 1 is empty",
 		file("kraken", "wss://ws.kraken.com <-> 1.5\n"):                                "kraken",
 		file("empty", "wss://ws-feed.pro.coinbase.com <-> 1.5\n\n\n"):                  "no quote",
 		file("garbage", "wss://ws-feed.pro.coinbase.com <-> 1.5\n"+"\x00\x01 }{\n1: "): "no quote",

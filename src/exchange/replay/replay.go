@@ -72,6 +72,8 @@ func New(cfg Config) (*Replay, error) {
 	}
 	url, _, opened := strings.Cut(first, " <-> ")
 	switch {
+	case first == "":
+		return nil, fmt.Errorf("%w: %s: line 1 is empty", ErrForeign, cfg.File)
 	case opened && strings.Contains(url, "coinbase"):
 		return &Replay{cfg, func(pass int) decoder { return coinbase.NewDecoder(pass) }}, nil
 	case opened:
