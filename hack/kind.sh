@@ -23,11 +23,20 @@ up() {
 
 # alive tells whether the cluster answers; one left dead, by an engine's restart say, is removed.
 alive() {
-	kind get clusters 2>/dev/null | grep -qx "$KIND_CLUSTER_NAME" || return 1
-	kind export kubeconfig --quiet 2>/dev/null && kube get --raw /readyz >/dev/null 2>&1 && return
+	local nodes
+	nodes=$(kind get nodes 2>/dev/null)
+	[[ -n $nodes ]] || return 1
+	restarted $nodes || { kind export kubeconfig --quiet 2>/dev/null && kube get --raw /readyz >/dev/null 2>&1 && return; }
 	say "cluster $KIND_CLUSTER_NAME is there but does not answer: it is made anew"
 	kind delete cluster --quiet
 	return 1
+}
+
+# restarted tells whether a node does not run or was started long after it was made: nodes rarely find each other again after that.
+restarted() { # nodes
+	docker inspect --format '{{.State.Running}} {{.Created}} {{.State.StartedAt}}' "$@" | while read -r running made started; do
+		[[ $running == true ]] && (($(date -d "$started" +%s) - $(date -d "$made" +%s) < 60)) || echo dead
+	done | grep -q dead
 }
 
 create() {

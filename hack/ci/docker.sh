@@ -36,6 +36,7 @@ install_engine() {
 
 start() {
 	mkdir -p "$state"
+	rm -f "$pidfile" # of an engine that was killed
 	local config=$state/daemon.json
 	if ((16#$(awk '/^CapBnd/ {print $2}' /proc/self/status) >> 24 & 1)); then
 		echo '{}' >"$config"
@@ -59,6 +60,7 @@ down() {
 	[[ -f $pidfile ]] || { say "none that up started"; return; }
 	local pid
 	pid=$(<"$pidfile")
+	[[ $(cat "/proc/$pid/comm" 2>/dev/null) == dockerd ]] || { rm -rf "$state"; say "the engine that up started has ended already"; return; }
 	kill "$pid" 2>/dev/null || true
 	for _ in {1..120}; do
 		kill -0 "$pid" 2>/dev/null || break
