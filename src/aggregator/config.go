@@ -1,6 +1,7 @@
 package aggregator
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"net"
@@ -44,25 +45,17 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 }
 
 func (c *Config) defaults() {
-	def(&c.Listen, "127.0.0.1:8000")
-	def(&c.Core, "127.0.0.1:8082")
-	def(&c.Broker, "127.0.0.1:8081")
-	def(&c.Shards, placement.Laptop)
-	def(&c.Copies, 2)
-	def(&c.Budget, time.Second)
+	c.Listen = cmp.Or(c.Listen, "127.0.0.1:8000")
+	c.Core = cmp.Or(c.Core, "127.0.0.1:8082")
+	c.Broker = cmp.Or(c.Broker, "127.0.0.1:8081")
+	c.Shards = cmp.Or(c.Shards, placement.Laptop)
+	c.Copies = cmp.Or(c.Copies, 2)
+	c.Budget = cmp.Or(c.Budget, time.Second)
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
 	if c.Metrics == nil {
 		c.Metrics = prometheus.NewRegistry()
-	}
-}
-
-// def sets a field that was left at its zero value.
-func def[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
 	}
 }
 

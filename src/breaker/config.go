@@ -1,6 +1,7 @@
 package breaker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,22 +62,22 @@ type Config struct {
 }
 
 func (c *Config) defaults() error {
-	def(&c.Window, 100)
+	c.Window = cmp.Or(c.Window, 100)
 	least := 10
 	if c.WindowTime == 0 {
 		least = min(least, c.Window)
 	}
-	def(&c.MinCalls, least)
-	def(&c.FailureRate, 0.5)
-	def(&c.Lease, 30*time.Second)
-	def(&c.SlowCall, c.Lease)
-	def(&c.SlowRate, 0.5)
-	def(&c.OpenFor, time.Second)
-	def(&c.OpenMax, max(30*time.Second, c.OpenFor))
-	def(&c.RetryAfterMax, 5*time.Minute)
-	def(&c.Trials, 1)
-	def(&c.ProbeTimeout, time.Second)
-	def(&c.IdleAfter, time.Minute)
+	c.MinCalls = cmp.Or(c.MinCalls, least)
+	c.FailureRate = cmp.Or(c.FailureRate, 0.5)
+	c.Lease = cmp.Or(c.Lease, 30*time.Second)
+	c.SlowCall = cmp.Or(c.SlowCall, c.Lease)
+	c.SlowRate = cmp.Or(c.SlowRate, 0.5)
+	c.OpenFor = cmp.Or(c.OpenFor, time.Second)
+	c.OpenMax = cmp.Or(c.OpenMax, max(30*time.Second, c.OpenFor))
+	c.RetryAfterMax = cmp.Or(c.RetryAfterMax, 5*time.Minute)
+	c.Trials = cmp.Or(c.Trials, 1)
+	c.ProbeTimeout = cmp.Or(c.ProbeTimeout, time.Second)
+	c.IdleAfter = cmp.Or(c.IdleAfter, time.Minute)
 	switch {
 	case c.Name == "":
 		return errors.New("breaker needs a name")
@@ -96,13 +97,6 @@ func (c *Config) defaults() error {
 		return fmt.Errorf("breaker %s: the probe's times must not be negative", c.Name)
 	}
 	return nil
-}
-
-func def[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
 }
 
 // rule returns the rule that the counts break, or "". Rates are shares of so many calls; they are judged from least on.

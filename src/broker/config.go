@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"time"
@@ -43,28 +44,20 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 }
 
 func (c *Config) defaults() {
-	def(&c.Listen, "127.0.0.1:8081")
-	def(&c.Retention, 1<<20)
-	def(&c.Total, 256<<20)
-	def(&c.MaxLag, c.Retention/2)
-	def(&c.MaxFrame, 64<<10)
-	def(&c.MaxTopics, 100_000)
-	def(&c.MaxSubs, 10_000)
-	def(&c.WriteTimeout, 5*time.Second)
-	def(&c.Silence, 3*time.Second)
+	c.Listen = cmp.Or(c.Listen, "127.0.0.1:8081")
+	c.Retention = cmp.Or(c.Retention, 1<<20)
+	c.Total = cmp.Or(c.Total, 256<<20)
+	c.MaxLag = cmp.Or(c.MaxLag, c.Retention/2)
+	c.MaxFrame = cmp.Or(c.MaxFrame, 64<<10)
+	c.MaxTopics = cmp.Or(c.MaxTopics, 100_000)
+	c.MaxSubs = cmp.Or(c.MaxSubs, 10_000)
+	c.WriteTimeout = cmp.Or(c.WriteTimeout, 5*time.Second)
+	c.Silence = cmp.Or(c.Silence, 3*time.Second)
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
 	if c.Metrics == nil {
 		c.Metrics = prometheus.NewRegistry()
-	}
-}
-
-// def sets a field that was left at its zero value.
-func def[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
 	}
 }
 

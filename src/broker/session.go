@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -109,8 +110,8 @@ func (s *sub) options(f *wire.Frame) error {
 	if req.Snapshot != nil {
 		s.snapshot = *req.Snapshot
 	}
-	def(&s.mode, wire.ModeAll)
-	def(&s.interval, defInterval)
+	s.mode = cmp.Or(s.mode, wire.ModeAll)
+	s.interval = cmp.Or(s.interval, defInterval)
 	switch {
 	case s.mode != wire.ModeAll && s.mode != wire.ModeLatest && s.mode != wire.ModeSampled:
 		return wire.Errorf(wire.BadRequest, "mode %.20q: want all, latest or sampled", s.mode)

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -53,29 +54,21 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 }
 
 func (c *Config) defaults() {
-	def(&c.Listen, "127.0.0.1:8082")
-	def(&c.External, "127.0.0.1:8080")
-	def(&c.Broker, "127.0.0.1:8081")
-	def(&c.Shards, placement.Laptop)
-	def(&c.Copies, 2)
-	def(&c.Silence, 500*time.Millisecond)
-	def(&c.OpenFor, 500*time.Millisecond)
-	def(&c.OpenMax, 2*time.Second)
-	def(&c.EpochWait, 3*time.Second)
-	def(&c.Buffer, 16<<20)
+	c.Listen = cmp.Or(c.Listen, "127.0.0.1:8082")
+	c.External = cmp.Or(c.External, "127.0.0.1:8080")
+	c.Broker = cmp.Or(c.Broker, "127.0.0.1:8081")
+	c.Shards = cmp.Or(c.Shards, placement.Laptop)
+	c.Copies = cmp.Or(c.Copies, 2)
+	c.Silence = cmp.Or(c.Silence, 500*time.Millisecond)
+	c.OpenFor = cmp.Or(c.OpenFor, 500*time.Millisecond)
+	c.OpenMax = cmp.Or(c.OpenMax, 2*time.Second)
+	c.EpochWait = cmp.Or(c.EpochWait, 3*time.Second)
+	c.Buffer = cmp.Or(c.Buffer, 16<<20)
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
 	if c.Metrics == nil {
 		c.Metrics = prometheus.NewRegistry()
-	}
-}
-
-// def sets a field that was left at its zero value.
-func def[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
 	}
 }
 

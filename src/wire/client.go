@@ -42,8 +42,8 @@ type Client struct {
 
 // NewClient returns a Client; nothing is dialled before Run.
 func NewClient(cfg ClientConfig) *Client {
-	def(&cfg.MinBackoff, 50*time.Millisecond)
-	def(&cfg.MaxBackoff, 2*time.Second)
+	cfg.MinBackoff = cmp.Or(cfg.MinBackoff, 50*time.Millisecond)
+	cfg.MaxBackoff = cmp.Or(cfg.MaxBackoff, 2*time.Second)
 	return &Client{cfg: cfg, changed: make(chan struct{}), dialing: true, hurry: make(chan struct{}, 1)}
 }
 

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -39,27 +40,19 @@ type ServerConfig struct {
 }
 
 func (c *ServerConfig) defaults() {
-	def(&c.SilentAfter, time.Second)
-	def(&c.MaxLine, DefaultMaxLine)
-	def(&c.LineTimeout, 10*time.Second)
-	def(&c.IdleTimeout, 5*time.Minute)
-	def(&c.WriteTimeout, 10*time.Second)
-	def(&c.MaxConns, 10_000)
-	def(&c.MaxWork, 64)
-	def(&c.DefBudget, 10*time.Second)
-	def(&c.MaxBudget, time.Minute)
-	def(&c.Drain, 5*time.Second)
-	def(&c.RetryAfter, 500*time.Millisecond)
+	c.SilentAfter = cmp.Or(c.SilentAfter, time.Second)
+	c.MaxLine = cmp.Or(c.MaxLine, DefaultMaxLine)
+	c.LineTimeout = cmp.Or(c.LineTimeout, 10*time.Second)
+	c.IdleTimeout = cmp.Or(c.IdleTimeout, 5*time.Minute)
+	c.WriteTimeout = cmp.Or(c.WriteTimeout, 10*time.Second)
+	c.MaxConns = cmp.Or(c.MaxConns, 10_000)
+	c.MaxWork = cmp.Or(c.MaxWork, 64)
+	c.DefBudget = cmp.Or(c.DefBudget, 10*time.Second)
+	c.MaxBudget = cmp.Or(c.MaxBudget, time.Minute)
+	c.Drain = cmp.Or(c.Drain, 5*time.Second)
+	c.RetryAfter = cmp.Or(c.RetryAfter, 500*time.Millisecond)
 	if c.Log == nil {
 		c.Log = slog.Default()
-	}
-}
-
-// def sets a field that was left at its zero value.
-func def[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
 	}
 }
 

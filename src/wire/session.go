@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,9 +50,9 @@ func Dial(ctx context.Context, cfg DialConfig) (*Session, error) {
 	if cfg.Dialer == nil {
 		cfg.Dialer = (&net.Dialer{}).DialContext
 	}
-	def(&cfg.DialTimeout, 3*time.Second)
-	def(&cfg.WriteTimeout, 10*time.Second)
-	def(&cfg.MaxLine, DefaultMaxLine)
+	cfg.DialTimeout = cmp.Or(cfg.DialTimeout, 3*time.Second)
+	cfg.WriteTimeout = cmp.Or(cfg.WriteTimeout, 10*time.Second)
+	cfg.MaxLine = cmp.Or(cfg.MaxLine, DefaultMaxLine)
 	ctx, cancel := context.WithTimeout(ctx, cfg.DialTimeout)
 	defer cancel()
 	nc, err := cfg.Dialer(ctx, "tcp", cfg.Addr)
