@@ -9,7 +9,9 @@ say() { echo "kind: $*" >&2; }
 die() { say "$*"; exit 1; }
 kube() { kubectl --context "$context" --request-timeout 10s "$@"; }
 
-docker info >/dev/null 2>&1 || die "no Docker engine answers: start Docker and try again (on a Debian machine without one: sudo hack/ci/docker.sh up)"
+docker=$(docker version --format '{{.Server.Version}}' 2>/dev/null) ||
+	die "no Docker engine answers: start Docker and try again (on a Debian machine without one: sudo hack/ci/docker.sh up)"
+((${docker%%.*} >= 20)) || die "Docker $docker is too old for kind: 20.10 or newer is needed"
 
 up() {
 	if alive; then
