@@ -184,3 +184,10 @@ func TestSource(t *testing.T) {
 	require.ErrorContains(t, judge.Source(events, at(500), time.Hour, "recovering"), "none")
 	require.ErrorIs(t, judge.Source(events, at(3000), time.Hour, "lost"), judge.ErrTooFew)
 }
+
+func TestLatencyInWords(t *testing.T) {
+	slow := steady(func(i int, e *history.Event) { e.LatencyMS = float64(i) }, failing(0, 10))
+	require.Equal(t, 100, judge.Count(slow, window(0, 1000)))
+	require.Equal(t, "latency p50 55.0 ms, p99 99.0 ms, max 99.0 ms", judge.Latency(slow, window(0, 1000)))
+	require.Equal(t, "no answers", judge.Latency(nil, window(0, 1000)))
+}

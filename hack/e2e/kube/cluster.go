@@ -62,30 +62,3 @@ func Connect(ctx context.Context, name string) (*Cluster, error) {
 	}
 	return c, ctx.Err()
 }
-
-// MissingImages lists which images a node of the cluster does not have.
-func (c *Cluster) MissingImages(refs []string) (missing []string, err error) {
-	nodes, err := c.kind.ListInternalNodes(c.name)
-	if err != nil {
-		return nil, fmt.Errorf("nodes of %s: %w", c.name, err)
-	}
-	for _, n := range nodes {
-		role, err := n.Role()
-		if err != nil {
-			return nil, fmt.Errorf("role of %s: %w", n, err)
-		}
-		if role != "worker" && len(nodes) > 1 {
-			continue
-		}
-		held, err := images(n)
-		if err != nil {
-			return nil, fmt.Errorf("images of %s: %w", n, err)
-		}
-		for _, ref := range refs {
-			if !slices.Contains(held, ref) {
-				missing = append(missing, fmt.Sprintf("%s on %s", ref, n))
-			}
-		}
-	}
-	return missing, nil
-}

@@ -1,0 +1,67 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"quotes/hack/e2e/history"
+	"quotes/hack/e2e/judge"
+)
+
+// scenario breaks something and judges what was seen.
+type scenario struct {
+	name string
+	run  func(*testing.T, *suite)
+}
+
+func scenarios() []scenario {
+	return []scenario{
+		{"helm-test", helmTest},
+		{"exchange-gone-and-back", exchangeGoneAndBack},
+		{"shards-deleted-gracefully", func(t *testing.T, s *suite) { shardsDeleted(t, s, false) }},
+		{"shards-deleted-by-force", func(t *testing.T, s *suite) { shardsDeleted(t, s, true) }},
+		{"two-shards-held-down", twoShardsHeldDown},
+		{"core-gone-and-back", coreGoneAndBack},
+		{"core-rolled", coreRolled},
+		{"broker-rolled", brokerRolled},
+		{"aggregator-rolled", aggregatorRolled},
+		{"upgrade", upgrade},
+		{"upgrade-refused", upgradeRefused},
+		{"forbidden-connection", forbiddenConnection},
+		{"worker-drained", workerDrained},
+		{"unstable-exchange", unstableExchange},
+	}
+}
+
+func TestE2E(t *testing.T) {
+	s := newSuite(t)
+	s.settled(t)
+	for _, sc := range scenarios() {
+		t.Run(sc.name, func(t *testing.T) { s.play(t, sc) })
+	}
+}
+
+// play runs a scenario between two calms.
+func (s *suite) play(t *testing.T, sc scenario) {
+	t.Helper()
+	s.interrupted(t)
+	t.Cleanup(func() { s.restore(t) })
+	t.Cleanup(func() { s.dumpIfFailed(t, sc.name) }) // first
+	s.settled(t)
+	s.concerned = map[string]bool{}
+	before, components := s.identities(t), s.components(t)
+	began := s.mark(sc.name + " begins")
+	sc.run(t, s)
+	s.settled(t)
+	s.bystanders(t, before, components)
+	ended := s.mark(sc.name + " ends")
+	events := s.seen.Events()
+	require.NoError(t, judge.Contiguous(events, 100), "the subscriber, from the suite's begin to now")
+	require.NoError(t, judge.Ordered(events, history.Window{From: began, To: ended}, 20))
+	t.Logf("%d reports: %s", judge.Count(events, history.Window{From: began, To: ended}), judge.Latency(events, history.Window{From: began, To: ended}))
+	t.Logf("%s took %v", sc.name, ended.Sub(began).Round(100*time.Millisecond))
+}
