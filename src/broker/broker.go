@@ -136,7 +136,7 @@ func (b *Broker) topic(name quote.Topic) (*topic, error) {
 	if len(b.topics) >= b.cfg.MaxTopics {
 		return nil, wire.Errorf(wire.TooLarge, "the broker has %d topics already (--max-topics)", b.cfg.MaxTopics)
 	}
-	t := &topic{name: name, next: 1, readers: map[*session]*cursor{}}
+	t := &topic{name: name, epoch: b.pub.epoch, next: 1, readers: map[*session]*cursor{}}
 	b.topics[name] = t
 	b.retention = min(b.cfg.Retention, max(b.cfg.Total/len(b.topics), b.cfg.MaxFrame))
 	if b.pub.source != wire.SourceRecovering {

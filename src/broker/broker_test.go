@@ -187,6 +187,20 @@ func TestARestartedBrokerIsRecoveringUntilHELLO(t *testing.T) {
 	s.source(wire.SourceLive)
 }
 
+// A topic that the publisher's epoch has not written on yet is not listed in HELLO: who has a position in it all the same, of
+// an older epoch, hears of its first record as what it is to him.
+func TestResumingATopicThatOnlyComesLater(t *testing.T) {
+	b := start(t, broker.Config{})
+	c := core(t, b, epoch+1, "i")
+	s := dial(t, b)
+	s.send(`{"type":"SUBSCRIBE","topic":"*","payload":{"from":{"status.core":{"epoch":1000,"seq":4}}}}`)
+	require.Contains(t, s.line(), "SUBSCRIBED")
+	c.publish("status.core", epoch+1, 1)
+	require.Contains(t, s.line(), `"type":"LOST","payload":{"topic":"status.core","after":{"epoch":1000,"seq":4},"before":{"epoch":1001,"seq":1}}`,
+		"nobody knows how many the older epoch had")
+	require.Contains(t, s.line(), `"topic":"status.core","epoch":1001,"seq":1,"prev":0,`)
+}
+
 func TestWhatWasPublishedDuringACutIsLost(t *testing.T) {
 	b := start(t, broker.Config{Silence: time.Hour}) // a cut is seen at once, not by the silence
 	c := core(t, b, epoch, "i")
