@@ -3,6 +3,9 @@
 package e2e
 
 import (
+	"fmt"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,10 +40,27 @@ func scenarios() []scenario {
 	}
 }
 
+// chosen returns the scenario that RUN names, or all.
+func chosen(name string) (out []scenario, err error) {
+	var names []string
+	for _, sc := range scenarios() {
+		if name == "" || name == sc.name {
+			out = append(out, sc)
+		}
+		names = append(names, sc.name)
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("no scenario %q: there are %s", name, strings.Join(names, ", "))
+	}
+	return out, nil
+}
+
 func TestE2E(t *testing.T) {
+	list, err := chosen(os.Getenv("RUN"))
+	require.NoError(t, err)
 	s := newSuite(t)
 	s.settled(t)
-	for _, sc := range scenarios() {
+	for _, sc := range list {
 		t.Run(sc.name, func(t *testing.T) { s.play(t, sc) })
 	}
 }

@@ -45,7 +45,7 @@ func workerDrained(t *testing.T, s *suite) {
 	out, err := os.Create(filepath.Join(s.folder, "drain.log"))
 	require.NoError(t, err)
 	defer out.Close()
-	require.NoError(t, s.Drain(s.ctx, node, drainIn, out))
+	require.NoError(t, s.Drain(s.ctx, node, s.namespace, drainIn, out))
 	s.within(t, 20*time.Second, shard.Name+" waits for its node", func(ctx context.Context) error { return s.waits(ctx, shard) })
 	s.hold(t, 3*rate)
 	s.mark("uncordon " + node)

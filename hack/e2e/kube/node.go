@@ -6,6 +6,7 @@ import (
 	"io"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/kubectl/pkg/drain"
 )
@@ -16,28 +17,33 @@ func (c *Cluster) Cordon(ctx context.Context, node string, forbid bool) error {
 	if err != nil {
 		return fmt.Errorf("node %s: %w", node, err)
 	}
-	if err := drain.RunCordonOrUncordon(c.drainer(ctx, io.Discard, 0), n, forbid); err != nil {
+	helper := &drain.Helper{Ctx: ctx, Client: c.Interface, Out: io.Discard, ErrOut: io.Discard}
+	if err := drain.RunCordonOrUncordon(helper, n, forbid); err != nil {
 		return fmt.Errorf("cordon %s: %w", node, err)
 	}
 	return nil
 }
 
-// Drain cordons a node and evicts its pods, as kubectl drain does, within a bound. What it does goes to out.
-func (c *Cluster) Drain(ctx context.Context, node string, bound time.Duration, out io.Writer) error {
+// Drain cordons a node and evicts a namespace's pods from it, as kubectl drain does with all, within a bound. Other namespaces
+// are left alone: what somebody else has there may not want to go. What it does goes to out.
+func (c *Cluster) Drain(ctx context.Context, node, namespace string, bound time.Duration, out io.Writer) error {
 	if err := c.Cordon(ctx, node, true); err != nil {
 		return err
 	}
-	if err := drain.RunNodeDrain(c.drainer(ctx, out, bound), node); err != nil {
+	helper := &drain.Helper{
+		Ctx: ctx, Client: c.Interface, Force: true, GracePeriodSeconds: -1, IgnoreAllDaemonSets: true, DeleteEmptyDirData: true,
+		Timeout: bound, EvictErrorRetryDelay: time.Second, Out: out, ErrOut: out,
+		AdditionalFilters: []drain.PodFilter{func(p corev1.Pod) drain.PodDeleteStatus {
+			if p.Namespace != namespace {
+				return drain.MakePodDeleteStatusSkip()
+			}
+			return drain.MakePodDeleteStatusOkay()
+		}},
+	}
+	if err := drain.RunNodeDrain(helper, node); err != nil {
 		return fmt.Errorf("drain %s: %w", node, err)
 	}
 	return nil
-}
-
-func (c *Cluster) drainer(ctx context.Context, out io.Writer, bound time.Duration) *drain.Helper {
-	return &drain.Helper{
-		Ctx: ctx, Client: c.Interface, Force: true, GracePeriodSeconds: -1, IgnoreAllDaemonSets: true, DeleteEmptyDirData: true,
-		Timeout: bound, Out: out, ErrOut: out,
-	}
 }
 
 // Workers lists the names of the nodes that may run ordinary pods.
