@@ -38,6 +38,12 @@ test-aggregator: build ## get a report of PETR4
 test: ## run the tests, with the race detector where a C compiler is at hand
 	@hack/test.sh
 
+.PHONY: bench bench-breaker bench-broker bench-shard bench-report
+bench: ## run all benchmarks beside their peers; bench-breaker, bench-broker, bench-shard, bench-report run one
+	@hack/bench.sh
+bench-breaker bench-broker bench-shard bench-report:
+	@hack/bench.sh $(@:bench-%=%)
+
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME (default 10s)
 	@hack/fuzz.sh
