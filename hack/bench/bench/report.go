@@ -91,15 +91,15 @@ func Print(w io.Writer, bench string, rows []Row) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	line, err := json.Marshal(struct {
+	if _, err := fmt.Fprintf(w, "%s\nRESULT ", table.String()); err != nil {
+		return err
+	}
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false) // goals begin with < and >
+	return enc.Encode(struct {
 		Bench string   `json:"bench"`
 		Rows  []result `json:"rows"`
 	}{bench, results})
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(w, "%s\nRESULT %s\n", table.String(), line)
-	return err
 }
 
 // round keeps four digits that mean something.

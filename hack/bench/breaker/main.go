@@ -1,0 +1,137 @@
+// Command breaker measures our circuit breaker beside gobreaker and failsafe-go, in one process: make bench-breaker.
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/failsafe-go/failsafe-go/circuitbreaker"
+	"github.com/sony/gobreaker/v2"
+
+	"quotes/hack/bench/bench"
+	"quotes/src/breaker"
+)
+
+const (
+	rounds = 15
+	calls  = 400_000 // a round and side
+)
+
+// path is one kind of call, on each breaker.
+type path struct {
+	name     string
+	goal     string
+	parallel bool
+	through  bool // the calls must be let through
+	sides    []side
+}
+
+func paths() []path {
+	closed := func() []side {
+		return []side{ours(breaker.Config{}), sony(gobreaker.Settings{}), failsafeGo(circuitbreaker.NewWithDefaults[any]())}
+	}
+	return []path{
+		{name: "closed", goal: "<=0.60", through: true, sides: closed()},
+		{name: "closed-parallel", goal: "<=0.60", through: true, parallel: true, sides: closed()},
+		{name: "open", goal: "<=0.60", sides: []side{
+			ours(breaker.Config{ConsecutiveFailures: 1, OpenFor: never, OpenMax: never}, errDown),
+			sony(gobreaker.Settings{Timeout: never, ReadyToTrip: func(c gobreaker.Counts) bool { return c.TotalFailures > 0 }}, errDown),
+			failsafeGo(circuitbreaker.NewBuilder[any]().WithDelay(never).Build(), errDown),
+		}},
+		{name: "half-open", goal: "<=1.0", sides: []side{oursHalfOpen(), sonyHalfOpen(), failsafeHalfOpen()}},
+	}
+}
+
+func main() {
+	debug.SetGCPercent(400)
+	gobreakerVersion, failsafeVersion := version("github.com/sony/gobreaker/v2"), version("github.com/failsafe-go/failsafe-go")
+	var rows, others []bench.Row
+	most := 0.0
+	for _, p := range paths() {
+		var runs []func() float64
+		for _, s := range p.sides {
+			runs = append(runs, func() float64 { return p.nanoseconds(s) })
+		}
+		got := bench.Interleave(rounds, runs...)
+		row := bench.Row{Name: p.name, Ours: got[0].Median(), Theirs: got[1].Median(), Peer: "gobreaker " + gobreakerVersion, Unit: "ns/op", Goal: p.goal, Spread: got[0].Spread()}
+		rows = append(rows, row)
+		row.Name, row.Theirs, row.Peer, row.Goal = p.name+"-failsafe", got[2].Median(), "failsafe-go "+failsafeVersion, ""
+		others = append(others, row)
+		most = max(most, p.allocations())
+	}
+	rows = append(rows,
+		bench.Row{Name: "allocs", Ours: most, Unit: "allocs/op", Goal: "<=0"},
+		bench.Row{Name: "memory", Ours: memory(), Unit: "B", Goal: "<=4096"})
+	if err := bench.Print(os.Stdout, "breaker", append(rows, others...)); err != nil {
+		fmt.Fprintln(os.Stderr, "bench breaker:", err)
+		os.Exit(1)
+	}
+}
+
+// nanoseconds returns what one call takes, in a round of calls.
+func (p path) nanoseconds(s side) float64 {
+	workers := 1
+	if p.parallel {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	var wg sync.WaitGroup
+	began := time.Now()
+	for range workers {
+		wg.Go(func() {
+			for range calls / workers {
+				if s.call() != p.through {
+					panic(p.name + ": " + s.name + " changed its state")
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return float64(time.Since(began).Nanoseconds()) / calls
+}
+
+// allocations returns how many one of our calls makes on this path, on average.
+func (p path) allocations() float64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range calls {
+		p.sides[0].call()
+	}
+	runtime.ReadMemStats(&after)
+	// One error a millisecond is made anew: that is not an allocation a call.
+	return float64((after.Mallocs - before.Mallocs) / calls)
+}
+
+// memory returns the bytes of one idle breaker of ours.
+func memory() float64 {
+	const n = 2000
+	all := make([]*breaker.Breaker, n)
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for i := range all {
+		b, err := breaker.New(breaker.Config{Name: "bench"})
+		if err != nil {
+			panic(err)
+		}
+		all[i] = b
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	runtime.KeepAlive(all)
+	return float64(after.HeapAlloc-before.HeapAlloc) / n
+}
+
+// version returns that of a module we were built with.
+func version(module string) string {
+	info, _ := debug.ReadBuildInfo()
+	for _, m := range info.Deps {
+		if m.Path == module {
+			return m.Version
+		}
+	}
+	return ""
+}
