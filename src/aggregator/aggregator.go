@@ -2,6 +2,7 @@ package aggregator
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -12,6 +13,7 @@ import (
 
 	"quotes/src/placement"
 	"quotes/src/quote"
+	"quotes/src/scatter"
 	"quotes/src/wire"
 )
 
@@ -22,6 +24,7 @@ type Aggregator struct {
 	table  *placement.Table
 	core   *peer
 	shards []*peer // by index in the table
+	engine *scatter.Engine
 	web    *web
 	met    *metrics
 	since  time.Time
@@ -54,6 +57,9 @@ func New(cfg Config) (*Aggregator, error) {
 		}
 		a.shards = append(a.shards, p)
 	}
+	if a.engine, err = newEngine(a.shards); err != nil {
+		return nil, err
+	}
 	if cfg.DefaultSymbol != "" {
 		a.first.Store(quote.Symbol(cfg.DefaultSymbol))
 	}
@@ -84,12 +90,22 @@ func (a *Aggregator) Run(ctx context.Context) error {
 	for _, p := range a.peers() {
 		clients.Go(func() error { return p.run(peers) })
 	}
+	clients.Go(func() error { return a.engine.Run(peers) })
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return srv.Serve(ctx, a.ln) })
 	g.Go(func() error { return a.web.run(ctx) })
 	err = g.Wait()
 	stop()
 	return errors.Join(err, clients.Wait())
+}
+
+// newEngine makes the shards askable. A suspect is probed as one behind an open breaker is.
+func newEngine(shards []*peer) (*scatter.Engine, error) {
+	var cfg scatter.Config
+	for _, p := range shards {
+		cfg.Nodes = append(cfg.Nodes, scatter.NodeConfig{Name: p.name, Breaker: p.brk, Probe: p.probe})
+	}
+	return scatter.New(cfg)
 }
 
 func (a *Aggregator) peers() []*peer { return append([]*peer{a.core}, a.shards...) }
@@ -104,6 +120,9 @@ func (a *Aggregator) onFrame(c *wire.Conn, f wire.Frame) {
 			v, err := fn(ctx, &f)
 			if err != nil {
 				return wire.Frame{}, err
+			}
+			if raw, ok := v.(json.RawMessage); ok {
+				return wire.Frame{Type: typ, Payload: raw}, nil
 			}
 			return wire.Make(typ, v), nil
 		})

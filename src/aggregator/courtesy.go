@@ -3,7 +3,6 @@ package aggregator
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"regexp"
 	"sync"
 	"time"
@@ -47,9 +46,7 @@ func (a *Aggregator) onSilent(c *wire.Conn) bool {
 		_ = c.Send(wire.ErrorFrame(err))
 		return true
 	}
-	if line, err := json.Marshal(r); err == nil {
-		_ = c.Write(append(line, '\n'))
-	}
+	_ = c.Write(append(r, '\n'))
 	return true
 }
 

@@ -3,7 +3,7 @@
 // It guarantees:
 //
 //   - Coverage is the share of the asked slots whose history is complete: answered by an owner that is in sync, or by all
-//     owners, united. Missing lists the other slots with the asked symbols.
+//     owners, united. Missing lists the other slots with the asked symbols. No more shards are asked than that takes.
 //   - Every source is accounted for: total = ok + stale + failed + skipped.
 //   - A report leaves before its budget ends, with what had come by then. A source whose breaker is open costs no time.
 //   - Below the asked coverage, or above the asked age, the answer is an error that still carries the report.

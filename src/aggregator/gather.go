@@ -2,6 +2,7 @@ package aggregator
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -23,129 +24,132 @@ func within(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithDeadline(ctx, deadline.Add(-margin(time.Until(deadline))))
 }
 
-// histories is what the shards answered to one question.
-type histories struct {
-	rows  []scatter.Row[wire.RespHist]
-	slots []int // asked for, sorted
-	by    map[int][]quote.Symbol
-	table *placement.Table
-	asked []int // shard of each row
+// part is what one call to a shard brought: an answer each for the keys that it was asked for, or one for all of them.
+type part struct {
+	by  map[int]*hist
+	all *hist
 }
 
-// ask builds the shards' targets for some symbols, or for everything where there are none: each shard is asked for the
-// symbols that it owns, so that both owners of a slot answer for it.
-func (a *Aggregator) ask(symbols []quote.Symbol, req wire.ReqHist) (*histories, []scatter.Target[wire.RespHist]) {
-	h := &histories{by: map[int][]quote.Symbol{}, table: a.table}
-	mine := make([][]quote.Symbol, len(a.shards))
+func (p *part) of(key int) *hist {
+	if p.all != nil {
+		return p.all
+	}
+	return p.by[key]
+}
+
+// found is what the shards answered to one question about some slots.
+type found struct {
+	scatter.Result[part]
+	slots []int            // of each key
+	names [][]quote.Symbol // of each key; empty where everything was asked for
+}
+
+// ask gathers the slots' histories from the fewest shards in sync, or from all owners. call asks one shard for some keys.
+func (a *Aggregator) ask(ctx context.Context, slots []int, names [][]quote.Symbol, call func(ctx context.Context, p *peer, keys []int) (part, error)) *found {
+	f := &found{slots: slots, names: names}
+	keys := make([][]int, len(slots))
+	for i, slot := range slots {
+		keys[i] = a.table.Owners(slot)
+	}
+	f.Result = scatter.Gather(ctx, a.engine, scatter.Query[part]{
+		Keys: keys, Fault: fault,
+		Call: func(ctx context.Context, node int, keys []int) (part, error) { return call(ctx, a.shards[node], keys) },
+		Complete: func(p part, key int) bool {
+			h := p.of(key)
+			return h != nil && h.inSync[slots[key]]
+		},
+		Again: func(node int, err error) bool {
+			if r := reason(err); r != breakerOpen && r != notConnected {
+				return false
+			}
+			a.shards[node].client.Hurry() // it may have come back this very moment: it dials now
+			return true
+		},
+	})
+	return f
+}
+
+// bySlot groups symbols by slot, in the order in which they were named; without symbols all slots are meant.
+func bySlot(symbols []quote.Symbol) (slots []int, names [][]quote.Symbol) {
+	if len(symbols) == 0 {
+		for slot := range placement.Slots {
+			slots = append(slots, slot)
+		}
+		return slots, make([][]quote.Symbol, placement.Slots)
+	}
+	at := map[int]int{}
 	for _, s := range symbols {
 		slot := placement.Slot(string(s))
-		h.by[slot] = append(h.by[slot], s)
-		for _, owner := range a.table.Owners(slot) {
-			mine[owner] = append(mine[owner], s)
+		i, known := at[slot]
+		if !known {
+			i = len(slots)
+			at[slot] = i
+			slots, names = append(slots, slot), append(names, nil)
 		}
+		names[i] = append(names[i], s)
 	}
-	for slot := range placement.Slots {
-		if len(symbols) == 0 || h.by[slot] != nil {
-			h.slots = append(h.slots, slot)
-		}
-	}
-	var targets []scatter.Target[wire.RespHist]
-	for i, p := range a.shards {
-		if len(symbols) > 0 && len(mine[i]) == 0 {
-			continue
-		}
-		r := req
-		r.Symbols = mine[i]
-		h.asked = append(h.asked, i)
-		targets = append(targets, scatter.Target[wire.RespHist]{
-			Name: p.name, Breaker: p.brk, Fault: fault,
-			Call: func(ctx context.Context) (wire.RespHist, error) { return p.history(ctx, r) },
-		})
-	}
-	return h, targets
+	return slots, names
 }
 
-// coverage returns the share of the slots whose history is complete, and the others.
-func (h *histories) coverage() (float64, []wire.Missing) {
-	var missing []wire.Missing
-	for _, slot := range h.slots {
-		if !h.covered(slot) {
-			missing = append(missing, wire.Missing{Slot: slot, Symbols: h.by[slot]})
+// answers returns all that came.
+func (f *found) answers() (out []*hist) {
+	for i := range f.Rows {
+		for _, a := range f.Rows[i].Answers {
+			out = append(out, a.Value.all)
 		}
 	}
-	if len(h.slots) == 0 {
-		return 1, nil
-	}
-	return float64(len(h.slots)-len(missing)) / float64(len(h.slots)), missing
+	return out
 }
 
-// covered reports whether an owner in sync has answered for the slot, or all of its owners have.
-func (h *histories) covered(slot int) bool {
-	owners := h.table.Owners(slot)
-	answered := 0
-	for i, row := range h.rows {
-		if row.State != scatter.OK || !slices.Contains(owners, h.asked[i]) {
-			continue
-		}
-		answered++
-		if row.Answer.InSync[slot] {
-			return true
-		}
-	}
-	return answered == len(owners)
-}
-
-// lacks reports whether a slot that the shard owns is not covered: then it is worth asking the shard once more.
-func (h *histories) lacks(shard int) bool {
-	for _, slot := range h.slots {
-		if h.table.Owns(shard, slot) && !h.covered(slot) {
-			return true
-		}
-	}
-	return false
-}
-
-// secondChance bounds how long the second asking may take.
-const secondChance = 100 * time.Millisecond
-
-// again asks once more those that did not answer, where the coverage depends on them: behind an open breaker, or between
-// two dials, a shard may have come back this very moment. It goes past the breaker, whose probe will see the same.
-func again[R any](ctx context.Context, rows []scatter.Row[R], targets []scatter.Target[R], needed func(int) bool, hurry func(int)) {
-	ctx, cancel := context.WithTimeout(ctx, secondChance)
-	defer cancel()
-	var retry []scatter.Target[R]
-	var at []int
-	for i, row := range rows {
-		if row.State != scatter.OK && (row.State == scatter.Skipped || reason(row.Err) == notConnected) && needed(i) {
-			hurry(i)
-			retry = append(retry, scatter.Target[R]{Name: targets[i].Name, Call: targets[i].Call})
-			at = append(at, i)
-		}
-	}
-	for k, row := range scatter.Gather(ctx, retry) {
-		if row.State == scatter.OK {
-			rows[at[k]] = row
-		}
-	}
-}
-
-// hurry makes the shard with a row dial now.
-func (a *Aggregator) hurry(asked []int) func(int) {
-	return func(i int) { a.shards[asked[i]].client.Hurry() }
-}
-
-// sources writes the shards' rows of a report: ok where a shard is in sync for all that it was asked, stale where not.
-func (h *histories) sources() (out []wire.Source, errs []string) {
-	for _, row := range h.rows {
-		s := source(row.Name, row.State, row.Err, row.Took)
-		if row.State == scatter.OK {
-			for _, in := range row.Answer.InSync {
-				if !in {
-					s.State, s.Reason = wire.SourceStale, "not_in_sync"
-				}
+// of returns what came for one key.
+func (f *found) of(key int) (out []*hist) {
+	for i := range f.Rows {
+		for _, a := range f.Rows[i].Answers {
+			if h := a.Value.of(key); h != nil {
+				out = append(out, h)
 			}
-		} else {
-			errs = append(errs, row.Name+": "+row.Err.Error())
+		}
+	}
+	return out
+}
+
+// missing lists the slots whose history is not complete.
+func (f *found) missing() (out []wire.Missing) {
+	for i, covered := range f.Covered {
+		if !covered {
+			out = append(out, wire.Missing{Slot: f.slots[i], Symbols: f.names[i]})
+		}
+	}
+	return out
+}
+
+// refused returns the error that is the request's own fault, if there is one.
+func (f *found) refused() error {
+	for i := range f.Rows {
+		if row := &f.Rows[i]; row.State == scatter.Failed && !fault(row.Err) {
+			return row.Err
+		}
+	}
+	return nil
+}
+
+// sources writes the shards' rows for one key. A shard is ok when it is in sync for what it answered, stale where not.
+func (f *found) sources(key int) (out []wire.Source, errs []string) {
+	for i := range f.Rows {
+		row := &f.Rows[i]
+		if !slices.Contains(row.Asked, key) {
+			continue
+		}
+		s := source(row.Name, row.State, row.Err, row.Took)
+		s.Hedged = row.Hedged
+		switch row.State {
+		case scatter.Stale:
+			s.Reason = "not_in_sync"
+		case scatter.OK:
+		default:
+			if !errors.Is(row.Err, scatter.ErrOutrun) {
+				errs = append(errs, row.Name+": "+row.Err.Error())
+			}
 		}
 		out = append(out, s)
 	}
@@ -153,7 +157,7 @@ func (h *histories) sources() (out []wire.Source, errs []string) {
 }
 
 func source(name string, state scatter.State, err error, took time.Duration) wire.Source {
-	s := wire.Source{Name: name, State: [...]string{wire.SourceOK, wire.SourceFailed, wire.SourceSkipped}[state], Reason: reason(err)}
+	s := wire.Source{Name: name, State: [...]string{wire.SourceOK, wire.SourceStale, wire.SourceFailed, wire.SourceSkipped}[state], Reason: reason(err)}
 	s.MS = float64(took.Microseconds()) / 1000
 	return s
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"quotes/src/quote"
-	"quotes/src/scatter"
 	"quotes/src/wire"
 )
 
@@ -29,19 +28,31 @@ func (a *Aggregator) reqHist(ctx context.Context, f *wire.Frame) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	return a.history(ctx, &req, limit)
+}
+
+// history gathers one page.
+func (a *Aggregator) history(ctx context.Context, req *wire.ReqHist, limit int) (*wire.RespHist, error) {
 	ctx, cancel := within(ctx)
 	defer cancel()
-	h, targets := a.ask(req.Symbols, req)
-	h.rows = scatter.Gather(ctx, targets)
-	again(ctx, h.rows, targets, func(i int) bool { return h.lacks(h.asked[i]) }, a.hurry(h.asked))
-	if err := refused(h.rows); err != nil {
+	slots, names := bySlot(req.Symbols)
+	f := a.ask(ctx, slots, names, func(ctx context.Context, p *peer, keys []int) (part, error) {
+		r := *req
+		r.Symbols = nil
+		for _, k := range keys {
+			r.Symbols = append(r.Symbols, names[k]...)
+		}
+		h, err := p.history(ctx, r)
+		return part{all: h}, err
+	})
+	if err := f.refused(); err != nil {
 		return nil, err
 	}
 	m := merger{byPosition: req.After != nil || req.Before != nil, desc: req.Order == wire.Desc}
-	records, more := m.merge(h.rows, limit)
-	resp := wire.RespHist{Records: []wire.Record{}, More: more, Ranges: unite(h.rows)}
-	coverage, missing := h.coverage()
-	resp.Coverage, resp.Missing = &coverage, missing
+	records, more := m.merge(f.answers(), limit)
+	resp := &wire.RespHist{Records: []wire.Record{}, More: more, Ranges: unite(f.answers())}
+	coverage := f.Coverage()
+	resp.Coverage, resp.Missing = &coverage, f.missing()
 	size := 0
 	for t, ranges := range resp.Ranges {
 		size += len(t) + len(ranges)*rangeBytes
@@ -86,14 +97,4 @@ func checkHist(req *wire.ReqHist) (limit int, err error) {
 		}
 	}
 	return limit, nil
-}
-
-// refused returns the first error that is the request's own fault.
-func refused(rows []scatter.Row[wire.RespHist]) error {
-	for _, row := range rows {
-		if row.State == scatter.Failed && !fault(row.Err) {
-			return row.Err
-		}
-	}
-	return nil
 }

@@ -8,35 +8,37 @@ import (
 )
 
 // fit cuts histories, the longest first, until all reports fit into one frame.
-func fit(reports []wire.Report) {
+func fit(reports []report) {
 	for {
 		size, longest := 0, 0
 		for i := range reports {
 			size += weigh(&reports[i])
-			if len(reports[i].History) > len(reports[longest].History) {
+			if len(reports[i].history) > len(reports[longest].history) {
 				longest = i
 			}
 		}
 		r := &reports[longest]
-		if size <= answerBytes || len(r.History) == 0 {
+		if size <= answerBytes || len(r.history) == 0 {
 			return
 		}
-		r.History, r.More = r.History[:len(r.History)/2], true
+		r.history, r.More = r.history[:len(r.history)/2], true
 	}
 }
 
 // weigh estimates a report's size as JSON, from above.
-func weigh(r *wire.Report) int {
-	const trade, rest = 320, 1024
-	n := rest + trade*len(r.History)
+func weigh(r *report) int {
+	n := 1024 + len(r.price)
+	for _, t := range r.history {
+		n += len(t) + 1
+	}
 	for _, e := range r.Errors {
-		n += len(e) + 8
+		n += 2*len(e) + 8
 	}
 	return n
 }
 
 // judge returns the error that a request asked for: too little coverage, a price too old, or a symbol that nobody knows.
-func judge(req *wire.ReqReport, reports []wire.Report, out any) error {
+func judge(req *wire.ReqReport, reports []report, out json.RawMessage) error {
 	for i := range reports {
 		r, s := &reports[i], req.Symbols[i]
 		if unknown(r) {
@@ -56,8 +58,8 @@ func judge(req *wire.ReqReport, reports []wire.Report, out any) error {
 }
 
 // unknown reports whether core does not know the symbol and nothing speaks for its having been known.
-func unknown(r *wire.Report) bool {
-	if r.CurrentPrice != nil || len(r.History) > 0 || r.Coverage < 1 {
+func unknown(r *report) bool {
+	if r.CurrentPrice != nil || len(r.history) > 0 || r.Coverage < 1 {
 		return false
 	}
 	return r.Sources[0].State == wire.SourceFailed && r.Sources[0].Reason == string(wire.BadSymbol)
@@ -71,11 +73,7 @@ func age(q *quote.Quote) string {
 }
 
 // carrying adds the report to an error.
-func carrying(out any, e *wire.Error) error {
-	raw, err := json.Marshal(out)
-	if err != nil {
-		return err
-	}
-	e.Report = raw
+func carrying(out json.RawMessage, e *wire.Error) error {
+	e.Report = out
 	return e
 }

@@ -2,25 +2,16 @@ package aggregator
 
 import (
 	"cmp"
-	"encoding/json"
 	"slices"
 	"strings"
 
 	"quotes/src/quote"
-	"quotes/src/scatter"
-	"quotes/src/wire"
 )
 
 // merger unites the shards' records: one order, no record twice.
 type merger struct {
 	byPosition bool
 	desc       bool
-}
-
-// keyed is a record with what it is ordered by.
-type keyed struct {
-	wire.Record
-	at quote.Time
 }
 
 // compare orders by timestamp, then topic and position; or by topic and position alone.
@@ -38,25 +29,28 @@ func (m merger) compare(a, b keyed) int {
 
 // merge unites the answers. Where a shard has more than it sent, nothing behind its last record is kept: what it has
 // there is not known, and a page must not have a hole. more says that there are further records.
-func (m merger) merge(rows []scatter.Row[wire.RespHist], limit int) (out []keyed, more bool) {
+func (m merger) merge(answers []*hist, limit int) (out []keyed, more bool) {
 	var horizon *keyed
-	for _, row := range rows {
-		if row.State != scatter.OK {
-			continue
+	for _, h := range answers {
+		if len(answers) == 1 {
+			out = h.records
+		} else {
+			out = append(out, h.records...)
 		}
-		records := m.keys(row.Answer.Records)
-		out = append(out, records...)
-		if row.Answer.More {
+		if h.more {
 			more = true
-			if n := len(records); n > 0 && (horizon == nil || m.compare(records[n-1], *horizon) < 0) {
-				horizon = &records[n-1]
+			if n := len(h.records); n > 0 && (horizon == nil || m.compare(h.records[n-1], *horizon) < 0) {
+				horizon = &h.records[n-1]
 			}
 		}
 	}
-	slices.SortFunc(out, m.compare)
+	if !slices.IsSortedFunc(out, m.compare) {
+		slices.SortFunc(out, m.compare)
+	}
 	out = slices.CompactFunc(out, func(a, b keyed) bool { return a.Topic == b.Topic && a.Point() == b.Point() })
 	if horizon != nil {
-		end, found := slices.BinarySearchFunc(out, *horizon, m.compare)
+		last := *horizon
+		end, found := slices.BinarySearchFunc(out, last, m.compare)
 		if found {
 			end++
 		}
@@ -68,31 +62,15 @@ func (m merger) merge(rows []scatter.Row[wire.RespHist], limit int) (out []keyed
 	return out, more
 }
 
-// keys reads the timestamps. A record that can't be read sorts first and is still handed on: it is the reader's to judge.
-func (m merger) keys(records []wire.Record) []keyed {
-	out := make([]keyed, len(records))
-	for i, r := range records {
-		out[i].Record = r
-		if !m.byPosition {
-			var stamp struct {
-				Timestamp quote.Time `json:"timestamp"`
-			}
-			_ = json.Unmarshal(r.Payload, &stamp)
-			out[i].at = stamp.Timestamp
-		}
-	}
-	return out
-}
-
 // unite merges what the shards hold of each topic.
-func unite(rows []scatter.Row[wire.RespHist]) map[quote.Topic][]quote.Range {
+func unite(answers []*hist) map[quote.Topic][]quote.Range {
 	type key struct {
 		topic quote.Topic
 		epoch uint64
 	}
 	sets := map[key]*quote.Seqs{}
-	for _, row := range rows {
-		for t, ranges := range row.Answer.Ranges {
+	for _, h := range answers {
+		for t, ranges := range h.ranges {
 			for _, r := range ranges {
 				if r.First == 0 || r.First > r.Last {
 					continue

@@ -1,7 +1,6 @@
 package aggregator
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -9,9 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"quotes/src/placement"
 	"quotes/src/quote"
-	"quotes/src/scatter"
 	"quotes/src/wire"
 )
 
@@ -41,9 +38,9 @@ func TestPagesHaveNoHoles(t *testing.T) {
 		limit := 1 + r.IntN(20)
 		var got []wire.Record
 		for more := true; more; {
-			var rows []scatter.Row[wire.RespHist]
+			var rows []*hist
 			for _, records := range held {
-				rows = append(rows, scatter.Row[wire.RespHist]{Answer: page(records, got, desc, min(limit, 1+r.IntN(limit)))})
+				rows = append(rows, answer(page(records, got, desc, min(limit, 1+r.IntN(limit)))))
 			}
 			var out []keyed
 			out, more = m.merge(rows, limit)
@@ -57,6 +54,14 @@ func TestPagesHaveNoHoles(t *testing.T) {
 		}
 		require.Equal(t, all, got, "seed %d", seed)
 	}
+}
+
+func answer(resp wire.RespHist) *hist {
+	h := &hist{more: resp.More}
+	for _, r := range resp.Records {
+		h.records = append(h.records, keyed{r, stamp(r.Payload)})
+	}
+	return h
 }
 
 // page is what a shard answers behind what the client has.
@@ -81,10 +86,10 @@ func page(records, got []wire.Record, desc bool, limit int) (resp wire.RespHist)
 }
 
 func TestHistoryIsOrderedByTimeThenPosition(t *testing.T) {
-	rows := []scatter.Row[wire.RespHist]{
-		{Answer: wire.RespHist{Records: []wire.Record{record("trades.B", 1, 1, 9), record("trades.A", 2, 1, 5)}}},
-		{Answer: wire.RespHist{Records: []wire.Record{record("trades.A", 2, 1, 5), record("trades.A", 1, 7, 5)}}},
-		{State: scatter.Failed, Err: errors.New("down"), Answer: wire.RespHist{}},
+	first, second := record("trades.B", 1, 1, 9), record("trades.A", 2, 1, 5)
+	rows := []*hist{
+		answer(wire.RespHist{Records: []wire.Record{first, second}}),
+		answer(wire.RespHist{Records: []wire.Record{second, record("trades.A", 1, 7, 5)}}),
 	}
 	out, more := merger{desc: true}.merge(rows, 10)
 	require.False(t, more)
@@ -96,37 +101,6 @@ func TestHistoryIsOrderedByTimeThenPosition(t *testing.T) {
 	out, more = merger{desc: true}.merge(rows, 2)
 	require.True(t, more)
 	require.Len(t, out, 2)
-}
-
-func TestCoverageCountsOwnersInSyncOrAllUnited(t *testing.T) {
-	shards, err := placement.ParseShards(placement.Laptop)
-	require.NoError(t, err)
-	table, err := placement.New(shards, 2)
-	require.NoError(t, err)
-	slot := placement.Slot("A")
-	first, second := table.Owners(slot)[0], table.Owners(slot)[1]
-	row := func(state scatter.State, in bool) scatter.Row[wire.RespHist] {
-		return scatter.Row[wire.RespHist]{State: state, Err: errors.New("x"), Answer: wire.RespHist{InSync: map[int]bool{slot: in}}}
-	}
-	for name, c := range map[string]struct {
-		rows []scatter.Row[wire.RespHist]
-		want float64
-	}{
-		"one in sync":       {[]scatter.Row[wire.RespHist]{row(scatter.OK, true), row(scatter.Failed, false)}, 1},
-		"both, none synced": {[]scatter.Row[wire.RespHist]{row(scatter.OK, false), row(scatter.OK, false)}, 1},
-		"one, not in sync":  {[]scatter.Row[wire.RespHist]{row(scatter.OK, false), row(scatter.Skipped, true)}, 0},
-		"none":              {[]scatter.Row[wire.RespHist]{row(scatter.Failed, true), row(scatter.Skipped, true)}, 0},
-	} {
-		h := &histories{slots: []int{slot}, by: map[int][]quote.Symbol{slot: {"A"}}, table: table, asked: []int{first, second}, rows: c.rows}
-		coverage, missing := h.coverage()
-		require.InDelta(t, c.want, coverage, 0, name)
-		require.Equal(t, c.want == 0, len(missing) == 1, name)
-		sources, _ := h.sources()
-		r := wire.Report{Sources: sources}
-		count(&r)
-		require.Equal(t, r.Total, r.OK+r.Stale+r.Failed+r.Skipped)
-		require.Equal(t, 2, r.Total)
-	}
 }
 
 func FuzzReportQuery(f *testing.F) {

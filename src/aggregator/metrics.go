@@ -4,6 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
+	"quotes/src/scatter"
 	"quotes/src/wire"
 )
 
@@ -23,6 +24,15 @@ func newMetrics(reg prometheus.Registerer, a *Aggregator) *metrics {
 			ConstLabels: prometheus.Labels{"breaker": p.name},
 		}, func() float64 { return float64(p.brk.State()) })
 	}
+	totals := func(kind, help string, of func(scatter.Totals) uint64) {
+		f.NewCounterFunc(prometheus.CounterOpts{Name: "quotes_aggregator_calls_total", Help: help, ConstLabels: prometheus.Labels{"kind": kind}},
+			func() float64 { return float64(of(a.engine.Totals())) })
+	}
+	const help = "Calls to shards: first ones, hedges, failovers from suspects; and those whose twin was faster."
+	totals("first", help, func(t scatter.Totals) uint64 { return t.Calls })
+	totals("hedge", help, func(t scatter.Totals) uint64 { return t.Hedges })
+	totals("failover", help, func(t scatter.Totals) uint64 { return t.Failovers })
+	totals("outrun", help, func(t scatter.Totals) uint64 { return t.Outrun })
 	return &metrics{
 		reports:   f.NewCounterVec(prometheus.CounterOpts{Name: "quotes_aggregator_reports_total", Help: "Reports made, by completeness."}, []string{"coverage"}),
 		sources:   f.NewCounterVec(prometheus.CounterOpts{Name: "quotes_aggregator_sources_total", Help: "Sources of reports, by what became of them."}, []string{"source", "state"}),

@@ -5,13 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"maps"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"quotes/src/breaker"
 	"quotes/src/quote"
+	"quotes/src/scatter"
 	"quotes/src/wire"
 )
 
@@ -117,7 +117,7 @@ func (p *peer) quotes(ctx context.Context, symbols []quote.Symbol) (map[quote.Sy
 		if err != nil && wire.CodeOf(err) != wire.BadSymbol {
 			return nil, err // the waits left over end with the context
 		}
-		out[c.name] = asked{q, err}
+		out[c.name] = asked{q, f.Payload, err}
 	}
 	return out, nil
 }
@@ -125,25 +125,14 @@ func (p *peer) quotes(ctx context.Context, symbols []quote.Symbol) (map[quote.Sy
 // asked is core's answer for one symbol: a quote, or that it knows none.
 type asked struct {
 	quote quote.Quote
+	raw   json.RawMessage // as core wrote it
 	err   error
 }
 
 // history asks a shard, gathering the frames of its answer.
-func (p *peer) history(ctx context.Context, req wire.ReqHist) (wire.RespHist, error) {
-	all := wire.RespHist{Ranges: map[quote.Topic][]quote.Range{}, InSync: map[int]bool{}}
-	err := p.client.Stream(ctx, wire.Make(wire.TypeReqHist, req), func(f wire.Frame) error {
-		var part wire.RespHist
-		if err := f.Decode(&part); err != nil {
-			return err
-		}
-		all.Records = append(all.Records, part.Records...)
-		for t, r := range part.Ranges {
-			all.Ranges[t] = append(all.Ranges[t], r...)
-		}
-		maps.Copy(all.InSync, part.InSync)
-		all.More = part.More
-		return nil
-	})
+func (p *peer) history(ctx context.Context, req wire.ReqHist) (*hist, error) {
+	all := &hist{}
+	err := p.client.Stream(ctx, wire.Make(wire.TypeReqHist, req), func(f wire.Frame) error { return all.add(f.Payload) })
 	return all, err
 }
 
@@ -156,8 +145,12 @@ func left(ctx context.Context) int64 {
 	return max(time.Until(deadline).Milliseconds(), 1)
 }
 
-// notConnected is the reason of a source that there is no connection to.
-const notConnected = "not_connected"
+// Reasons of a source.
+const (
+	notConnected = "not_connected" // there is no connection to it
+	breakerOpen  = "breaker_open"  // it was not asked
+	outrun       = "outrun"        // its twin answered first
+)
 
 // reason puts an error into the few words of a source's row.
 func reason(err error) string {
@@ -165,7 +158,9 @@ func reason(err error) string {
 	case err == nil:
 		return ""
 	case errors.Is(err, breaker.ErrOpen):
-		return "breaker_open"
+		return breakerOpen
+	case errors.Is(err, scatter.ErrOutrun):
+		return outrun
 	case errors.Is(err, wire.ErrDown), errors.Is(err, wire.ErrClosed):
 		return notConnected
 	}

@@ -6,26 +6,46 @@ import (
 	"fmt"
 	"time"
 
-	"quotes/src/placement"
 	"quotes/src/quote"
 	"quotes/src/scatter"
 	"quotes/src/wire"
 )
 
+// priced is what core answered, and how.
+type priced struct {
+	quotes map[quote.Symbol]asked
+	state  scatter.State
+	err    error
+	took   time.Duration
+}
+
+// askCore asks core for the symbols' quotes, within half of the time: a hung core must leave some for the shards' last
+// price.
+func (a *Aggregator) askCore(ctx context.Context, symbols []quote.Symbol) (p priced) {
+	began := time.Now()
+	p.quotes, p.state, p.err = scatter.One(ctx, a.core.brk, fault, func(ctx context.Context) (map[quote.Symbol]asked, error) {
+		ctx, cancel := half(ctx)
+		defer cancel()
+		return a.core.quotes(ctx, symbols)
+	})
+	p.took = time.Since(began)
+	return p
+}
+
 // price puts the current price and core's row into a report: core's own quote, or the last one that the shards know.
-func price(r *wire.Report, s quote.Symbol, core scatter.Row[answer], last map[quote.Symbol]quote.Quote) {
-	row := source("core", core.State, core.Err, core.Took)
-	switch got := core.Answer.quotes[s]; {
-	case core.State != scatter.OK:
-		r.Errors = append(r.Errors, "core: "+core.Err.Error())
+func price(r *report, s quote.Symbol, core *priced, last map[quote.Symbol]quote.Quote) {
+	row := source("core", core.state, core.err, core.took)
+	switch got := core.quotes[s]; {
+	case core.err != nil:
+		r.Errors = append(r.Errors, "core: "+core.err.Error())
 		if q, ok := last[s]; ok {
-			r.CurrentPrice = &q
+			r.CurrentPrice, r.price = &q, q.AppendJSON(nil)
 		}
 	case got.err != nil:
 		row.State, row.Reason = wire.SourceFailed, string(wire.CodeOf(got.err))
 		r.Errors = append(r.Errors, "core: "+got.err.Error())
 	default:
-		r.CurrentPrice = &got.quote
+		r.CurrentPrice, r.price = &got.quote, got.raw
 		if q := got.quote.Quality; q.State != quote.Live {
 			row.State, row.Reason = wire.SourceStale, string(q.Reason)
 			if q.Reason == "" {
@@ -34,7 +54,7 @@ func price(r *wire.Report, s quote.Symbol, core scatter.Row[answer], last map[qu
 		}
 	}
 	r.Sources = append([]wire.Source{row}, r.Sources...)
-	count(r)
+	count(&r.Report)
 }
 
 // count accounts for every source.
@@ -54,35 +74,27 @@ func count(r *wire.Report) {
 	}
 }
 
-// lastPrices asks the owners for the newest quote of each symbol: for when core does not answer. What comes is stale,
+// lastPrices asks the shards for the newest quote of each symbol: for when core does not answer. What comes is stale,
 // with the age that the wall clock gives.
 func (a *Aggregator) lastPrices(ctx context.Context, symbols []quote.Symbol) map[quote.Symbol]quote.Quote {
 	one := 1
-	var targets []scatter.Target[wire.RespHist]
-	for _, s := range symbols {
-		for _, owner := range a.table.Owners(placement.Slot(string(s))) {
-			p := a.shards[owner]
-			req := wire.ReqHist{Symbols: []quote.Symbol{s}, Kinds: []quote.Kind{quote.Quotes}, Order: wire.Desc, Limit: &one, Before: map[quote.Topic]quote.Point{}}
-			targets = append(targets, scatter.Target[wire.RespHist]{
-				Name: p.name, Breaker: p.brk, Fault: fault,
-				Call: func(ctx context.Context) (wire.RespHist, error) { return p.history(ctx, req) },
-			})
-		}
-	}
+	f := a.each(ctx, symbols, wire.ReqHist{Kinds: []quote.Kind{quote.Quotes}, Order: wire.Desc, Limit: &one, Before: map[quote.Topic]quote.Point{}})
 	out := map[quote.Symbol]quote.Quote{}
-	for _, row := range scatter.Gather(ctx, targets) {
-		for _, rec := range row.Answer.Records {
-			var q quote.Quote
-			if json.Unmarshal(rec.Payload, &q) != nil {
-				continue
+	for key := range symbols {
+		for _, h := range f.of(key) {
+			for _, rec := range h.records {
+				var q quote.Quote
+				if json.Unmarshal(rec.Payload, &q) != nil {
+					continue
+				}
+				have := out[q.Symbol]
+				if q.Epoch, q.Seq = rec.Epoch, rec.Seq; rec.Point().Compare(quote.Point{Epoch: have.Epoch, Seq: have.Seq}) <= 0 {
+					continue
+				}
+				age := max(time.Since(q.Received.Std()).Milliseconds(), 0)
+				q.Quality = quote.Quality{State: quote.Stale, Reason: quote.CoreLost, AgeMS: &age}
+				out[q.Symbol] = q
 			}
-			have := out[q.Symbol]
-			if q.Epoch, q.Seq = rec.Epoch, rec.Seq; rec.Point().Compare(quote.Point{Epoch: have.Epoch, Seq: have.Seq}) <= 0 {
-				continue
-			}
-			age := max(time.Since(q.Received.Std()).Milliseconds(), 0)
-			q.Quality = quote.Quality{State: quote.Stale, Reason: quote.CoreLost, AgeMS: &age}
-			out[q.Symbol] = q
 		}
 	}
 	return out
@@ -100,22 +112,18 @@ func (a *Aggregator) reqQuote(ctx context.Context, f *wire.Frame) (any, error) {
 	defer cancel()
 	single := len(req.Symbols) == 0
 	ask := wire.Frame{Type: wire.TypeReqQuote, Topic: f.Topic, Payload: f.Payload}
-	rows := scatter.Gather(ctx, []scatter.Target[json.RawMessage]{{
-		Name: "core", Breaker: a.core.brk, Fault: fault,
-		Call: func(ctx context.Context) (json.RawMessage, error) {
-			ctx, cancel := half(ctx)
-			defer cancel()
-			return a.core.raw(ctx, ask, single)
-		},
-	}})
-	row := rows[0]
-	if row.State == scatter.OK {
-		return row.Answer, nil
+	raw, _, err := scatter.One(ctx, a.core.brk, fault, func(ctx context.Context) (json.RawMessage, error) {
+		ctx, cancel := half(ctx)
+		defer cancel()
+		return a.core.raw(ctx, ask, single)
+	})
+	if err == nil {
+		return raw, nil
 	}
-	if !fault(row.Err) {
-		return nil, row.Err
+	if !fault(err) {
+		return nil, err
 	}
-	return a.withoutCore(ctx, f.Topic, req.Symbols, single, row.Err)
+	return a.withoutCore(ctx, f.Topic, req.Symbols, single, err)
 }
 
 // withoutCore answers REQ_QUOTE while core does not.

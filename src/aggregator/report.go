@@ -3,12 +3,12 @@ package aggregator
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"quotes/src/placement"
 	"quotes/src/quote"
-	"quotes/src/scatter"
 	"quotes/src/wire"
 )
 
@@ -32,8 +32,8 @@ func (a *Aggregator) reqReport(ctx context.Context, f *wire.Frame) (any, error) 
 	return a.report(ctx, req)
 }
 
-// report makes one Report, or an array of them where several symbols were named.
-func (a *Aggregator) report(ctx context.Context, req wire.ReqReport) (any, error) {
+// report makes one Report, or an array of them where several symbols were named, as JSON.
+func (a *Aggregator) report(ctx context.Context, req wire.ReqReport) (json.RawMessage, error) {
 	began := time.Now()
 	limit, err := checkReport(&req)
 	if err != nil {
@@ -53,14 +53,11 @@ func (a *Aggregator) report(ctx context.Context, req wire.ReqReport) (any, error
 	reports := a.reports(ctx, &req, limit)
 	for i := range reports {
 		reports[i].TookMS = float64(time.Since(began).Microseconds()) / 1000
-		a.met.reported(&reports[i])
+		a.met.reported(&reports[i].Report)
 	}
 	a.met.seconds.Observe(time.Since(began).Seconds())
 	fit(reports)
-	var out any = reports
-	if single {
-		out = reports[0]
-	}
+	out := encode(reports, single)
 	return out, judge(&req, reports, out)
 }
 
@@ -100,58 +97,11 @@ func checkReport(req *wire.ReqReport) (limit int, err error) {
 	return max(1, min(limit, reportMost/max(len(symbols), 1))), nil
 }
 
-// answer is what one source says to a report's question: core its quotes, a shard its trades.
-type answer struct {
-	quotes map[quote.Symbol]asked
-	hist   map[quote.Symbol]wire.RespHist
-}
-
-// reports asks core and the owners of all symbols in parallel and makes a report of each symbol.
-func (a *Aggregator) reports(ctx context.Context, req *wire.ReqReport, limit int) []wire.Report {
-	hist := wire.ReqHist{Kinds: []quote.Kind{quote.Trades}, From: req.From, To: req.To, Order: wire.Desc, Limit: &limit}
-	mine := make([][]quote.Symbol, len(a.shards))
-	for _, s := range req.Symbols {
-		for _, owner := range a.table.Owners(placement.Slot(string(s))) {
-			mine[owner] = append(mine[owner], s)
-		}
-	}
-	targets := []scatter.Target[answer]{{Name: "core", Breaker: a.core.brk, Fault: fault, Call: func(ctx context.Context) (answer, error) {
-		ctx, cancel := half(ctx) // a hung core must leave time for the shards' last price
-		defer cancel()
-		q, err := a.core.quotes(ctx, req.Symbols)
-		return answer{quotes: q}, err
-	}}}
-	var asked []int
-	for i, p := range a.shards {
-		if len(mine[i]) > 0 {
-			asked = append(asked, i)
-			targets = append(targets, scatter.Target[answer]{
-				Name: p.name, Breaker: p.brk, Fault: fault,
-				Call: func(ctx context.Context) (answer, error) { return p.trades(ctx, mine[i], hist) },
-			})
-		}
-	}
-	rows := scatter.Gather(ctx, targets)
-	again(ctx, rows[1:], targets[1:], func(i int) bool {
-		for _, s := range mine[asked[i]] {
-			if a.pick(s, rows[1:], asked).lacks(asked[i]) {
-				return true
-			}
-		}
-		return false
-	}, a.hurry(asked))
-	core := rows[0]
-	last := map[quote.Symbol]quote.Quote{}
-	if core.State != scatter.OK {
-		last = a.lastPrices(ctx, req.Symbols)
-	}
-	out := make([]wire.Report, len(req.Symbols))
-	for i, s := range req.Symbols {
-		h := a.pick(s, rows[1:], asked)
-		out[i] = assemble(s, h, limit)
-		price(&out[i], s, core, last)
-	}
-	return out
+// report is a Report whose records are still as their sources wrote them.
+type report struct {
+	wire.Report
+	price   json.RawMessage   // of CurrentPrice
+	history []json.RawMessage // in place of History
 }
 
 // half returns a context with half of the time that is left.
@@ -163,52 +113,75 @@ func half(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, time.Until(deadline)/2)
 }
 
-// trades asks a shard for the newest trades of each symbol.
-func (p *peer) trades(ctx context.Context, symbols []quote.Symbol, req wire.ReqHist) (answer, error) {
-	out := answer{hist: make(map[quote.Symbol]wire.RespHist, len(symbols))}
-	targets := make([]scatter.Target[wire.RespHist], len(symbols))
+// reports asks core and the shards of all symbols in parallel and makes a report of each symbol.
+func (a *Aggregator) reports(ctx context.Context, req *wire.ReqReport, limit int) []report {
+	core := make(chan priced, 1)
+	go func() { core <- a.askCore(ctx, req.Symbols) }()
+	f := a.each(ctx, req.Symbols, wire.ReqHist{Kinds: []quote.Kind{quote.Trades}, From: req.From, To: req.To, Order: wire.Desc, Limit: &limit})
+	now := <-core
+	last := map[quote.Symbol]quote.Quote{}
+	if now.err != nil {
+		last = a.lastPrices(ctx, req.Symbols)
+	}
+	out := make([]report, len(req.Symbols))
+	for key, s := range req.Symbols {
+		out[key] = f.assemble(key, limit)
+		price(&out[key], s, &now, last)
+	}
+	return out
+}
+
+// each asks for the history of every symbol by itself, up to the same limit: each is a key of its own.
+func (a *Aggregator) each(ctx context.Context, symbols []quote.Symbol, req wire.ReqHist) *found {
+	slots, names := make([]int, len(symbols)), make([][]quote.Symbol, len(symbols))
 	for i, s := range symbols {
+		slots[i], names[i] = placement.Slot(string(s)), symbols[i:i+1]
+	}
+	return a.ask(ctx, slots, names, func(ctx context.Context, p *peer, keys []int) (part, error) {
 		r := req
-		r.Symbols = []quote.Symbol{s}
-		targets[i].Call = func(ctx context.Context) (wire.RespHist, error) { return p.history(ctx, r) }
-	}
-	for i, row := range scatter.Gather(ctx, targets) {
-		if row.Err != nil {
-			return out, row.Err
+		if len(keys) == 1 {
+			r.Symbols = names[keys[0]]
+			h, err := p.history(ctx, r)
+			return part{by: map[int]*hist{keys[0]: h}}, err
 		}
-		out.hist[symbols[i]] = row.Answer
-	}
-	return out, nil
+		return p.several(ctx, r, names, keys)
+	})
 }
 
-// pick takes one symbol's part out of the shards' answers.
-func (a *Aggregator) pick(s quote.Symbol, rows []scatter.Row[answer], asked []int) *histories {
-	slot := placement.Slot(string(s))
-	h := &histories{slots: []int{slot}, by: map[int][]quote.Symbol{slot: {s}}, table: a.table}
-	for i, row := range rows {
-		if a.table.Owns(asked[i], slot) {
-			h.asked = append(h.asked, asked[i])
-			h.rows = append(h.rows, scatter.Row[wire.RespHist]{Name: row.Name, State: row.State, Answer: row.Answer.hist[s], Err: row.Err, Took: row.Took})
-		}
+// several asks a shard for the symbols of some keys, pipelined.
+func (p *peer) several(ctx context.Context, req wire.ReqHist, names [][]quote.Symbol, keys []int) (part, error) {
+	answers := make([]*hist, len(keys))
+	var g errgroup.Group
+	g.SetLimit(mostPipelined)
+	for i, k := range keys {
+		r := req
+		r.Symbols = names[k]
+		g.Go(func() (err error) {
+			answers[i], err = p.history(ctx, r)
+			return err
+		})
 	}
-	return h
+	err := g.Wait()
+	out := part{by: make(map[int]*hist, len(keys))}
+	for i, k := range keys {
+		out.by[k] = answers[i]
+	}
+	return out, err
 }
 
-// assemble makes a report of the shards' answers for one symbol.
-func assemble(s quote.Symbol, h *histories, limit int) (r wire.Report) {
-	records, more := merger{desc: true}.merge(h.rows, limit)
-	r.History, r.More = make([]quote.Trade, 0, len(records)), more
-	for _, rec := range records {
-		var t quote.Trade
-		if err := json.Unmarshal(rec.Payload, &t); err != nil {
-			r.Errors = append(r.Errors, fmt.Sprintf("trade %d/%d of %s can't be read: %v", rec.Epoch, rec.Seq, s, err))
-			continue
-		}
-		r.History = append(r.History, t)
+// mostPipelined is how many questions one report has with one shard at the same time.
+const mostPipelined = 64
+
+// assemble makes the report of one key's symbol, without its price.
+func (f *found) assemble(key, limit int) (r report) {
+	records, more := merger{desc: true}.merge(f.of(key), limit)
+	r.More, r.history = more, make([]json.RawMessage, len(records))
+	for i := range records {
+		r.history[i] = records[i].Payload
 	}
-	r.Coverage, r.Missing = h.coverage()
-	sources, errs := h.sources()
-	r.Sources = sources
-	r.Errors = append(r.Errors, errs...)
+	if r.Coverage = 1; !f.Covered[key] {
+		r.Coverage, r.Missing = 0, []wire.Missing{{Slot: f.slots[key], Symbols: f.names[key]}}
+	}
+	r.Sources, r.Errors = f.sources(key)
 	return r
 }

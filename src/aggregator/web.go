@@ -100,14 +100,9 @@ func (w *web) report(rw http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), budget)
 	defer cancel()
-	report, err := w.agg.report(ctx, req)
+	body, err := w.agg.report(ctx, req)
 	if err != nil {
 		problem(rw, status(err), err)
-		return
-	}
-	body, err := json.Marshal(report)
-	if err != nil {
-		problem(rw, http.StatusInternalServerError, err)
 		return
 	}
 	rw.Header().Set("Content-Type", "application/json")

@@ -1,12 +1,24 @@
-// Package scatter asks several targets at once and accounts for every one of them.
+// Package scatter asks several nodes for parts of one answer, where each part has replicas, and accounts for every node.
+//
+// A question has keys; each key has owners, any of which can answer for it. Gather asks as few nodes as it can: each time
+// the one that owns most of what is open (greedily, so not always the least possible number), of equal ones that with the
+// fewest calls outstanding.
 //
 // It guarantees:
 //
-//   - Gather returns when all have answered or the context has ended, whichever is first, with exactly one row a target:
-//     ok, failed or skipped. Nothing that a target does later changes it.
-//   - A target whose breaker does not let a call through is skipped at once and costs no time.
-//   - A call that outlives the context counts as failed, for the row and for the breaker; one that the caller canceled
-//     counts for neither.
+//   - Gather returns when all keys are covered, when nobody is left to ask, or when the context has ended, whichever is
+//     first, with one row a node: total = ok + stale + failed + skipped. Nothing that a node does later changes it.
+//   - A key is covered when one owner has answered completely for it, or when all of its owners have answered.
+//   - An owner whose breaker is open costs no time: it is skipped and its twin asked. An error moves on at once.
+//   - A call that takes longer than the 95th percentile of the other owners is hedged: one of them is asked too, and who is
+//     outrun is canceled. Hedges never exceed 5 % of the calls made before: a token bucket that starts empty and holds 10.
+//     There are none while most nodes are slow, and none to a slow one.
+//   - A node that answered nothing for three times its own 95th percentile, with a call outstanding, is suspect: what waits
+//     for it fails over, uncharged, to a twin that is not slow, and it is asked last until it answers something. A probe
+//     does that test in the background, through the breaker; no user's request is the guinea pig.
+//   - A call that outlives its deadline is a failure for the breaker; one that was canceled, by the caller or because it
+//     was outrun, is none.
 //
-// It is generic: it knows nothing of what is asked, and does not merge answers.
+// It is generic: it knows nothing of what is asked and does not merge answers. It keeps one distribution of latencies a
+// node, whatever is asked: questions of very different cost blur it.
 package scatter

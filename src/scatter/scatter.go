@@ -8,107 +8,125 @@ import (
 	"quotes/src/breaker"
 )
 
-// State is what became of a target.
+// ErrOutrun says that an answer was not waited for: others had covered the node's keys by then.
+var ErrOutrun = errors.New("outrun by its twin")
+
+// State is what became of a node.
 type State uint8
 
-// The states of a target.
+// The states of a node.
 const (
-	OK      State = iota // it answered
+	OK      State = iota // it answered completely
+	Stale                // it answered, but not completely for every key
 	Failed               // it answered with an error, or not in time
-	Skipped              // its breaker let no call through
+	Skipped              // its breaker let no call through, or its answer was not waited for
 )
 
-// Target is one to ask. Call must end soon after its context does.
-type Target[R any] struct {
-	Name    string
-	Breaker *breaker.Breaker // nil: always asked
-	Call    func(context.Context) (R, error)
-	// Fault says whether an error is the target's own fault, which counts at its breaker, rather than the request's.
-	// Every error is where nil.
+// Query is one question. Keys[i] lists the nodes that own key i, each at most once, 32 at most.
+type Query[R any] struct {
+	Keys [][]int
+	// Call asks a node for some of the keys, by their indices. It must end soon after its context does.
+	Call func(ctx context.Context, node int, keys []int) (R, error)
+	// Complete says whether an answer is all there is of a key; where not, the other owners are asked too. nil: always.
+	Complete func(r R, key int) bool
+	// Fault says whether an error is the node's own fault, which counts at its breaker and is worth asking its twin, rather
+	// than the question's, which ends the gathering. Every error is where nil.
 	Fault func(error) bool
+	// Again says whether a node that was skipped or failed is worth one more call past its breaker, where keys are not
+	// covered without it: it may have come back this very moment. nil: none is.
+	Again func(node int, err error) bool
 }
 
-// Row is a target's account.
+// secondChance bounds the call that Again allows.
+const secondChance = 100 * time.Millisecond
+
+// Answer is what a node said to one call.
+type Answer[R any] struct {
+	Keys  []int
+	Value R
+}
+
+// Row is a node's account.
 type Row[R any] struct {
-	Name   string
-	State  State
-	Answer R
-	Err    error // why not OK
-	Took   time.Duration
+	Node    int
+	Name    string
+	State   State
+	Asked   []int // the keys it was asked for, or would have been
+	Answers []Answer[R]
+	Err     error         // why not OK or Stale; ErrOutrun and what wraps breaker.ErrOpen where Skipped
+	Took    time.Duration // of the latest call
+	Hedged  bool          // it was asked because another was slow
 }
 
-// Gather asks all targets in parallel and returns a row for each, in their order.
-func Gather[R any](ctx context.Context, targets []Target[R]) []Row[R] {
-	rows := make([]Row[R], len(targets))
-	type done struct {
-		i   int
-		row Row[R]
+// Result is what Gather returns: the rows in the order in which nodes were first asked or skipped, and which keys are
+// covered.
+type Result[R any] struct {
+	Rows    []Row[R]
+	Covered []bool
+}
+
+// Coverage is the share of keys that are covered; 1 where there are none.
+func (r *Result[R]) Coverage() float64 {
+	if len(r.Covered) == 0 {
+		return 1
 	}
-	answers := make(chan done, len(targets)) // has room for all: nobody hangs on it
-	began := time.Now()
-	waiting := 0
-	for i, t := range targets {
-		rows[i] = Row[R]{Name: t.Name, State: Failed}
-		permit, err := t.acquire()
-		if err != nil {
-			rows[i].State, rows[i].Err = Skipped, err
-			continue
-		}
-		waiting++
-		go func() { answers <- done{i, t.ask(ctx, permit)} }()
-	}
-	for ; waiting > 0; waiting-- {
-		select {
-		case d := <-answers:
-			rows[d.i] = d.row
-		case <-ctx.Done():
-			for ; waiting > 0; waiting-- { // what is in by now still counts
-				select {
-				case d := <-answers:
-					rows[d.i] = d.row
-				default:
-				}
-			}
-			for i := range rows {
-				if rows[i].State == Failed && rows[i].Err == nil {
-					rows[i].Err, rows[i].Took = ctx.Err(), time.Since(began)
-				}
-			}
-			return rows
+	n := 0
+	for _, c := range r.Covered {
+		if c {
+			n++
 		}
 	}
-	return rows
+	return float64(n) / float64(len(r.Covered))
 }
 
-func (t *Target[R]) acquire() (*breaker.Permit, error) {
-	if t.Breaker == nil {
-		return nil, nil
+// Gather asks for all keys of the query.
+func Gather[R any](ctx context.Context, e *Engine, q Query[R]) Result[R] {
+	room := 0
+	for _, owners := range q.Keys {
+		room += len(owners)
 	}
-	p, err := t.Breaker.Acquire()
-	return &p, err
+	g := gathering[R]{
+		Query: q, engine: e, ctx: ctx, keys: make([]key, len(q.Keys)), open: len(q.Keys),
+		answers: make(chan *call[R], 2*room), // each call has a key that its node was not asked before, or is a second chance
+	}
+	g.res.Covered = make([]bool, len(q.Keys))
+	g.skipOpen()
+	g.assign(g.all(), first)
+	g.wait(ctx)
+	if g.open > 0 && ctx.Err() == nil && !g.ended && q.Again != nil {
+		late, cancel := context.WithTimeout(ctx, secondChance)
+		defer cancel()
+		g.ctx = late
+		g.again()
+		g.wait(late)
+	}
+	g.close(ctx)
+	return g.res
 }
 
-// ask makes one call and tells the breaker how it went.
-func (t *Target[R]) ask(ctx context.Context, permit *breaker.Permit) Row[R] {
-	began := time.Now()
-	answer, err := t.Call(ctx)
-	row := Row[R]{Name: t.Name, Answer: answer, Err: err, Took: time.Since(began)}
+// One asks a single node, through its breaker, without hedging.
+func One[R any](ctx context.Context, b *breaker.Breaker, fault func(error) bool, ask func(context.Context) (R, error)) (R, State, error) {
+	permit, err := b.Acquire()
 	if err != nil {
-		row.State = Failed
+		var none R
+		return none, Skipped, err
 	}
-	if permit != nil {
-		permit.Done(t.outcome(ctx, err))
+	r, err := ask(ctx)
+	permit.Done(outcome(ctx, err, fault))
+	if err != nil {
+		return r, Failed, err
 	}
-	return row
+	return r, OK, nil
 }
 
-func (t *Target[R]) outcome(ctx context.Context, err error) breaker.Outcome {
+// outcome is what a breaker learns of a call.
+func outcome(ctx context.Context, err error, fault func(error) bool) breaker.Outcome {
 	switch {
 	case err == nil:
 		return breaker.Success
 	case errors.Is(ctx.Err(), context.Canceled):
 		return breaker.Ignored
-	case t.Fault != nil && !t.Fault(err):
+	case fault != nil && !fault(err):
 		return breaker.Success
 	}
 	return breaker.Failure

@@ -3,8 +3,8 @@ package scatter_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,93 +15,171 @@ import (
 	"quotes/src/scatter"
 )
 
-var errDown = errors.New("down")
-
-func after(d time.Duration, n int, err error) func(context.Context) (int, error) {
-	return func(ctx context.Context) (int, error) {
-		select {
-		case <-time.After(d):
-			return n, err
-		case <-ctx.Done():
-			return 0, ctx.Err()
-		}
-	}
-}
-
-func TestEveryTargetHasOneRow(t *testing.T) {
-	for seed := range uint64(200) {
+// Whatever nodes do, each has one row, the rows add up, and what is called covered is what the answers cover.
+func TestEveryNodeHasOneRowAndCoverageIsTrue(t *testing.T) {
+	for seed := range uint64(300) {
 		synctest.Test(t, func(t *testing.T) {
-			r := rand.New(rand.NewPCG(seed, 3))
+			rnd := rand.New(rand.NewPCG(seed, 3))
+			n := 1 + rnd.IntN(8)
+			r := newRig(t, n, scatter.Config{})
+			for i := range n {
+				switch rnd.IntN(5) {
+				case 0:
+					r.is(i, -time.Duration(rnd.IntN(900)+1)*time.Millisecond)
+				case 1:
+					r.is(i, ever)
+				case 2:
+					r.brk[i].Trip()
+				default:
+					r.is(i, time.Duration(rnd.IntN(900))*time.Millisecond)
+				}
+			}
+			incomplete := make([]bool, n)
+			for i := range incomplete {
+				incomplete[i] = rnd.IntN(3) == 0
+			}
+			keys := make([][]int, rnd.IntN(12))
+			for k := range keys {
+				keys[k] = rnd.Perm(n)[:1+rnd.IntN(min(n, 3))]
+			}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			var targets []scatter.Target[int]
-			var want []scatter.State
-			for i := range 1 + r.IntN(8) {
-				tg := scatter.Target[int]{Name: fmt.Sprint(i)}
-				switch r.IntN(4) {
-				case 0:
-					tg.Call = after(time.Duration(r.IntN(900))*time.Millisecond, i, nil)
-					want = append(want, scatter.OK)
-				case 1:
-					tg.Call = after(time.Duration(r.IntN(900))*time.Millisecond, 0, errDown)
-					want = append(want, scatter.Failed)
-				case 2:
-					tg.Call = after(time.Hour, 0, nil)
-					want = append(want, scatter.Failed)
-				default:
-					b, err := breaker.New(breaker.Config{Name: tg.Name})
-					require.NoError(t, err)
-					b.Trip()
-					tg.Breaker, tg.Call = b, func(context.Context) (int, error) { panic("must not be asked") }
-					want = append(want, scatter.Skipped)
-				}
-				targets = append(targets, tg)
-			}
 			began := time.Now()
-			rows := scatter.Gather(ctx, targets)
+			res := scatter.Gather(ctx, r.Engine, scatter.Query[int]{
+				Keys: keys, Call: r.call, Complete: func(node, _ int) bool { return !incomplete[node] },
+				Again: func(int, error) bool { return seed%2 == 0 },
+			})
 			require.LessOrEqual(t, time.Since(began), time.Second)
-			require.Len(t, rows, len(targets))
-			for i, row := range rows {
-				require.Equal(t, want[i], row.State, "seed %d target %d", seed, i)
-				require.Equal(t, targets[i].Name, row.Name)
-				require.Equal(t, row.State == scatter.OK, row.Err == nil)
-				if row.State == scatter.OK {
-					require.Equal(t, i, row.Answer)
-				}
-			}
+			checkRows(t, r, keys, incomplete, res)
 		})
 	}
 }
 
-func TestAHungTargetOpensItsBreakerAndThenCostsNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b, err := breaker.New(breaker.Config{Name: "hung", ConsecutiveFailures: 2, OpenFor: time.Hour, OpenMax: time.Hour})
-		require.NoError(t, err)
-		targets := []scatter.Target[int]{{Name: "hung", Breaker: b, Call: after(time.Hour, 0, nil)}, {Name: "well", Call: after(time.Millisecond, 1, nil)}}
-		for range 2 {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			require.Equal(t, scatter.Failed, scatter.Gather(ctx, targets)[0].State)
-			synctest.Wait() // the hung call has seen its deadline
-			cancel()
+func checkRows(t *testing.T, r *rig, keys [][]int, incomplete []bool, res scatter.Result[int]) {
+	t.Helper()
+	states := map[scatter.State]int{}
+	seen := map[int]bool{}
+	answered := make([]map[int]bool, len(keys))
+	for _, row := range res.Rows {
+		require.False(t, seen[row.Node], "one row a node")
+		seen[row.Node] = true
+		states[row.State]++
+		good := row.State == scatter.OK || row.State == scatter.Stale
+		require.Equal(t, good, row.Err == nil, "what is not well has a reason")
+		require.True(t, !good || len(row.Answers) > 0)
+		for _, a := range row.Answers {
+			require.Equal(t, row.Node, a.Value)
+			require.True(t, row.State != scatter.OK || !incomplete[row.Node], "ok means complete")
+			for _, k := range a.Keys {
+				if answered[k] == nil {
+					answered[k] = map[int]bool{}
+				}
+				require.Contains(t, keys[k], row.Node, "only owners are asked")
+				answered[k][row.Node] = true
+			}
 		}
-		began := time.Now()
-		rows := scatter.Gather(t.Context(), targets)
-		require.Equal(t, scatter.Skipped, rows[0].State)
-		require.ErrorIs(t, rows[0].Err, breaker.ErrOpen)
-		require.Equal(t, scatter.OK, rows[1].State)
-		require.Equal(t, time.Millisecond, time.Since(began))
+	}
+	require.Equal(t, len(res.Rows), states[scatter.OK]+states[scatter.Stale]+states[scatter.Failed]+states[scatter.Skipped])
+	for node := range r.calls {
+		require.True(t, r.calls[node].Load() == 0 || seen[node], "who was asked has a row")
+	}
+	for k, owners := range keys {
+		complete := slices.ContainsFunc(owners, func(o int) bool { return answered[k][o] && !incomplete[o] })
+		require.Equal(t, complete || len(answered[k]) == len(owners), res.Covered[k], "key %d", k)
+	}
+}
+
+func TestTheFewestNodesThatCoverTheKeysAreAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 3, scatter.Config{})
+		for range 20 {
+			res, _ := r.ask(t, []int{0, 1}, []int{1, 2}, []int{1, 0})
+			require.Equal(t, []string{"1"}, names(res, scatter.OK))
+			res, _ = r.ask(t, []int{0, 1}, []int{1, 2}, []int{2, 0})
+			require.Len(t, res.Rows, 2)
+		}
 	})
 }
 
-func TestTheRequestsOwnFaultIsNotTheTargets(t *testing.T) {
-	b, err := breaker.New(breaker.Config{Name: "b", ConsecutiveFailures: 1})
-	require.NoError(t, err)
+func TestBothOwnersAreAskedWhereOneIsNotComplete(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 3, scatter.Config{})
+		res := scatter.Gather(t.Context(), r.Engine, scatter.Query[int]{Keys: [][]int{{0, 1}, {2, 1}}, Call: r.call, Complete: func(node, k int) bool { return k == 1 }})
+		require.InDelta(t, 1, res.Coverage(), 0)
+		require.ElementsMatch(t, []string{"0", "1"}, names(res, scatter.Stale))
+	})
+}
+
+func TestAnErrorMovesOnAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2, scatter.Config{})
+		r.is(0, -time.Millisecond)
+		for range 8 {
+			res, took := r.ask(t, []int{0, 1})
+			require.Equal(t, []string{"1"}, names(res, scatter.OK))
+			require.LessOrEqual(t, took, 2*time.Millisecond)
+		}
+		require.Equal(t, breaker.Open, r.brk[0].State())
+		calls := r.calls[0].Load()
+		res, took := r.ask(t, []int{0, 1})
+		require.Equal(t, []string{"0"}, names(res, scatter.Skipped))
+		require.ErrorIs(t, res.Rows[0].Err, breaker.ErrOpen)
+		require.Equal(t, time.Millisecond, took, "an open breaker costs no time")
+		require.Equal(t, calls, r.calls[0].Load())
+	})
+}
+
+func TestASecondChanceGoesPastTheBreakerWhereCoverageNeedsIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2, scatter.Config{})
+		r.brk[0].Trip()
+		r.is(1, -time.Millisecond)
+		again := func(int, error) bool { return true }
+		res := scatter.Gather(t.Context(), r.Engine, scatter.Query[int]{Keys: [][]int{{0, 1}}, Call: r.call, Again: again})
+		require.Equal(t, []string{"0"}, names(res, scatter.OK))
+		require.Equal(t, []string{"1"}, names(res, scatter.Failed))
+		r.is(0, ever)
+		began := time.Now()
+		res = scatter.Gather(t.Context(), r.Engine, scatter.Query[int]{Keys: [][]int{{0, 1}}, Call: r.call, Again: again})
+		require.InDelta(t, 0, res.Coverage(), 0)
+		require.ErrorIs(t, res.Rows[0].Err, breaker.ErrOpen)
+		require.Less(t, time.Since(began), 200*time.Millisecond)
+	})
+}
+
+func TestTheQuestionsOwnFaultEndsItAndIsNotTheNodes(t *testing.T) {
+	r := newRig(t, 2, scatter.Config{})
 	bad := errors.New("bad symbol")
-	rows := scatter.Gather(t.Context(), []scatter.Target[int]{{Name: "b", Breaker: b, Call: after(0, 0, bad), Fault: func(err error) bool { return !errors.Is(err, bad) }}})
-	require.Equal(t, scatter.Failed, rows[0].State)
-	require.Equal(t, breaker.Closed, b.State())
+	for range 5 {
+		res := scatter.Gather(t.Context(), r.Engine, scatter.Query[int]{
+			Keys: [][]int{{0, 1}}, Fault: func(err error) bool { return !errors.Is(err, bad) },
+			Call: func(context.Context, int, []int) (int, error) { return 0, bad },
+		})
+		require.Len(t, res.Rows, 1, "its twin would say the same")
+		require.ErrorIs(t, res.Rows[0].Err, bad)
+	}
+	for i := range r.brk {
+		require.Equal(t, breaker.Closed, r.brk[i].State())
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	scatter.Gather(ctx, []scatter.Target[int]{{Name: "b", Breaker: b, Call: after(time.Hour, 0, nil)}})
-	require.Equal(t, breaker.Closed, b.State(), "a caller that gives up is no failure")
+	r.is(0, ever)
+	for range 5 {
+		scatter.Gather(ctx, r.Engine, scatter.Query[int]{Keys: [][]int{{0}}, Call: r.call})
+	}
+	require.Equal(t, breaker.Closed, r.brk[0].State(), "a caller that gives up is no failure")
+}
+
+func TestTheOwnerWithTheFewestCallsOutstandingIsAskedFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2, scatter.Config{FirstDelay: time.Minute})
+		r.is(0, 500*time.Millisecond)
+		go r.ask(t, []int{0})
+		time.Sleep(time.Millisecond)
+		for range 5 {
+			res, _ := r.ask(t, []int{0, 1})
+			require.Equal(t, []string{"1"}, names(res, scatter.OK))
+		}
+		time.Sleep(time.Second)
+	})
 }

@@ -1,0 +1,156 @@
+package scatter_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"quotes/src/breaker"
+	"quotes/src/scatter"
+)
+
+func TestASlowCallIsHedgedAndTheLoserCanceled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 3, scatter.Config{MinDelay: 2 * time.Millisecond})
+		r.warm(t, 60) // of a millisecond each
+		hedges := r.Totals().Hedges
+		require.Zero(t, hedges, "nothing was slow")
+		var once sync.Once
+		canceled := false
+		res := scatter.Gather(t.Context(), r.Engine, scatter.Query[int]{Keys: [][]int{{0, 1}}, Call: func(ctx context.Context, node int, keys []int) (int, error) {
+			slow := false
+			once.Do(func() { slow = true })
+			if slow {
+				<-ctx.Done()
+				canceled = true
+				return 0, ctx.Err()
+			}
+			return r.call(ctx, node, keys)
+		}})
+		synctest.Wait()
+		require.True(t, canceled)
+		require.Len(t, res.Rows, 2)
+		require.ErrorIs(t, res.Rows[0].Err, scatter.ErrOutrun)
+		require.Equal(t, scatter.Skipped, res.Rows[0].State)
+		require.Equal(t, scatter.OK, res.Rows[1].State)
+		require.True(t, res.Rows[1].Hedged)
+		require.EqualValues(t, 1, r.Totals().Hedges)
+		require.EqualValues(t, 1, r.Totals().Outrun)
+		require.Equal(t, breaker.Closed, r.brk[0].State())
+	})
+}
+
+func TestExtraCallsAreFivePercentAtMost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 3, scatter.Config{})
+		n := 0
+		r.took[0] = func() time.Duration { // 1 in 4 calls of one replica is slow: hedging all would cost more
+			if n++; n%4 == 0 {
+				return 30 * time.Millisecond
+			}
+			return time.Millisecond
+		}
+		for range 2000 {
+			r.warm(t, 1)
+			got := r.Totals()
+			require.LessOrEqual(t, float64(got.Hedges), 0.05*float64(got.Calls))
+		}
+		require.Greater(t, r.Totals().Hedges, uint64(20))
+	})
+}
+
+func TestAHungNodeIsSuspectAndAskedLastUntilItAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hung := true
+		probes := 0
+		b, err := breaker.New(breaker.Config{Name: "0", ConsecutiveFailures: 3, OpenFor: time.Hour, OpenMax: time.Hour})
+		require.NoError(t, err)
+		e, err := scatter.New(scatter.Config{Nodes: []scatter.NodeConfig{
+			{Name: "0", Breaker: b, Probe: func(ctx context.Context) error {
+				probes++
+				if hung && probes < 3 {
+					<-ctx.Done()
+					return ctx.Err()
+				}
+				return nil
+			}}, {Name: "1"}, {Name: "2"},
+		}})
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go func() { _ = e.Run(ctx) }()
+		asked := 0
+		ask := func() time.Duration {
+			began := time.Now()
+			res := scatter.Gather(t.Context(), e, scatter.Query[int]{Keys: [][]int{{0, 1}}, Call: func(ctx context.Context, node int, _ []int) (int, error) {
+				if node == 0 && hung {
+					asked++
+					<-ctx.Done()
+					return 0, ctx.Err()
+				}
+				time.Sleep(time.Millisecond)
+				return node, nil
+			}})
+			require.InDelta(t, 1, res.Coverage(), 0)
+			return time.Since(began)
+		}
+		hung = false
+		for range 30 {
+			ask()
+		}
+		hung = true
+		for range 40 {
+			require.LessOrEqual(t, ask(), 5*time.Millisecond, "three times the p95 and one answer, at the worst")
+		}
+		require.Equal(t, 1, asked, "a suspect is asked last")
+		require.True(t, e.Suspect(0))
+		require.Equal(t, breaker.Closed, b.State())
+		time.Sleep(2 * time.Second) // two probes hang, the third is answered
+		require.False(t, e.Suspect(0))
+		cancel()
+		synctest.Wait()
+	})
+}
+
+func TestAHungNodeOpensItsBreakerByProbesAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, err := breaker.New(breaker.Config{Name: "0", ConsecutiveFailures: 3, OpenFor: time.Hour, OpenMax: time.Hour})
+		require.NoError(t, err)
+		e, err := scatter.New(scatter.Config{Nodes: []scatter.NodeConfig{{Name: "0", Breaker: b, Probe: func(context.Context) error { return errors.New("no") }}, {Name: "1"}}})
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { _ = e.Run(ctx) }()
+		for range 3 {
+			scatter.Gather(t.Context(), e, scatter.Query[int]{Keys: [][]int{{0, 1}}, Call: func(ctx context.Context, node int, _ []int) (int, error) {
+				if node == 0 {
+					<-ctx.Done()
+				}
+				return 0, ctx.Err()
+			}})
+		}
+		time.Sleep(time.Second)
+		require.Equal(t, breaker.Open, b.State())
+		cancel()
+		synctest.Wait()
+	})
+}
+
+func TestNothingIsHedgedWhileMostAreSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 3, scatter.Config{MinDelay: 2 * time.Millisecond})
+		r.warm(t, 300)
+		before := r.Totals()
+		for i := range r.took {
+			r.is(i, 50*time.Millisecond)
+		}
+		r.warm(t, 1000)
+		after := r.Totals()
+		extra := after.Hedges + after.Failovers - before.Hedges - before.Failovers
+		require.LessOrEqual(t, float64(extra), 0.02*1000, "a few until it is seen, and while slow becomes normal")
+	})
+}
