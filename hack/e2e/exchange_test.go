@@ -123,7 +123,12 @@ func unstableExchange(t *testing.T, s *suite) {
 	s.concern("external")
 	s.upgradeTo(t, map[string]map[string]any{"external": {"chaos": "unstable"}})
 	began := time.Now()
-	s.within(t, 90*time.Second, "an outage has come and gone", func(context.Context) error { return wholeCycle(s.transitions(began)) })
+	s.within(t, 90*time.Second, "an outage has come and gone", func(context.Context) error {
+		if len(s.logs.Lines("external", "outage over", began)) == 0 {
+			return errors.New("no outage is over yet")
+		}
+		return wholeCycle(s.transitions(s.logs.Lines("external", "outage", began)[0].Time))
+	})
 	s.within(t, 20*time.Second, "all prices are live again", func(context.Context) error {
 		now := time.Now()
 		return judge.Turned(s.seen.Events(), judge.Turn{

@@ -90,7 +90,24 @@ func (s *suite) allReady(ctx context.Context) error {
 	return nil
 }
 
-// calm complains where anything of the system is not as it should be: pods, slots, and the reports of the last two seconds.
+// fed complains of symbols whose live quotes the subscriber has not got since a moment.
+func (s *suite) fed(events []history.Event, since time.Time) error {
+	on := map[quote.Symbol]bool{}
+	for i := range events {
+		if e := &events[i]; e.Kind == history.Frame && e.State == quote.Live && e.At.After(since) {
+			on[e.Symbol] = true
+		}
+	}
+	for _, symbol := range s.symbols {
+		if !on[symbol] {
+			return fmt.Errorf("the subscriber gets no live quotes of %s", symbol)
+		}
+	}
+	return nil
+}
+
+// calm complains where anything of the system is not as it should be: pods, slots, the reports and the feed of the last two
+// seconds.
 func (s *suite) calm(ctx context.Context) error {
 	if err := s.allReady(ctx); err != nil {
 		return err
@@ -108,6 +125,9 @@ func (s *suite) calm(ctx context.Context) error {
 		Since: now.Add(-2 * time.Second), Until: now.Add(-300 * time.Millisecond), State: quote.Live, Symbols: s.symbols, Least: 4 * rate,
 	}
 	events := s.seen.Events()
+	if err := s.fed(events, last.Since); err != nil {
+		return err
+	}
 	return errors.Join(
 		judge.Turned(events, last), judge.Whole(events, history.Window{From: last.Since, To: last.Until}, last.Least))
 }

@@ -20,6 +20,9 @@ type subscriber struct {
 	last map[quote.Topic]quote.Point
 }
 
+// answerIn bounds the wait for SUBSCRIBED: a proxy on the way may have taken the connection while nobody is behind it.
+const answerIn = 2 * time.Second
+
 func newSubscriber(broker string, h *history.Recorder) *subscriber {
 	s := &subscriber{history: h, last: map[quote.Topic]quote.Point{}}
 	s.client = wire.NewClient(wire.ClientConfig{
@@ -36,6 +39,8 @@ func (s *subscriber) subscribe(ctx context.Context, session *wire.Session) error
 	s.mu.Unlock()
 	f := wire.Make(wire.TypeSubscribe, req)
 	f.Topic = "*"
+	ctx, cancel := context.WithTimeout(ctx, answerIn)
+	defer cancel()
 	if _, err := session.Do(ctx, f); err != nil {
 		return err
 	}
