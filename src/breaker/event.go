@@ -61,6 +61,15 @@ func (t Transition) MarshalJSON() ([]byte, error) {
 	}{t.Breaker, t.From, t.To, t.Rule, t.Counts, stamp(t.At), t.Generation, millis(t.P50), millis(t.P99), millis(t.OpenFor)})
 }
 
+// Attrs returns the whole story as keys and values of one log line, with the keys of the JSON.
+func (t Transition) Attrs() []any {
+	return []any{
+		"breaker", t.Breaker, "from", t.From, "to", t.To, "rule", t.Rule, "generation", t.Generation,
+		"calls", t.Counts.Calls, "failures", t.Counts.Failures, "slow", t.Counts.Slow, "consecutive_failures", t.Counts.ConsecutiveFailures,
+		"refused", t.Counts.Refused, "p50_ms", millis(t.P50), "p99_ms", millis(t.P99), "open_for_ms", millis(t.OpenFor),
+	}
+}
+
 // stamp writes a time as RFC 3339 in UTC with six digits.
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000Z") }
 

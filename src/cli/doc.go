@@ -6,7 +6,8 @@
 //     that sub's --resume names.
 //   - The exit code says what the answer is worth: 0 complete and live, 1 an error, 2 wrong usage, 3 partial (coverage
 //     below 1), 4 stale (a price that is not live). 3 goes before 4.
-//   - quotectl speaks to the broker and the aggregator alone, and to each for at most --timeout a request.
+//   - quotectl speaks to the broker and the aggregator alone, and breaker to the admin listeners of core and the aggregator; to
+//     each for at most --timeout a request.
 //   - No control character from the network reaches a table, a message or a terminal. Off a terminal, JSON is as it came.
 //   - sub checks every frame's position against the one before: a gap that the broker did not name is an error, not a shrug.
 //   - When ctx ends Run returns at once; a sub then ends with code 0, all else with 1.

@@ -92,8 +92,7 @@ func (c *Core) guard() (err error) {
 // onTransition tells a breaker's change to people (one log line), to consumers (status.core), and where it is the
 // exchange's, to every price.
 func (c *Core) onTransition(t breaker.Transition) {
-	c.cfg.Log.Info("breaker", "breaker", t.Breaker, "from", t.From, "to", t.To, "rule", t.Rule,
-		"calls", t.Counts.Calls, "failures", t.Counts.Failures, "consecutive", t.Counts.ConsecutiveFailures, "open_for", t.OpenFor)
+	c.cfg.Log.Info("breaker", t.Attrs()...)
 	book := c.book.Load()
 	if book == nil {
 		return

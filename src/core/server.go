@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"time"
 
 	"quotes/src/breaker"
@@ -96,6 +97,11 @@ func breakerStatus(b *breaker.Breaker) (out wire.BreakerStatus) {
 		out.Name = err.Error() // a defect; it must be seen
 	}
 	return out
+}
+
+// Handle adds the breakers to the admin listener, as [breaker.Admin] says.
+func (c *Core) Handle(mux interface{ Handle(string, http.Handler) }) {
+	breaker.Admin(c.breakers).Handle(mux)
 }
 
 // serve runs the data port.

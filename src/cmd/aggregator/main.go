@@ -15,12 +15,13 @@ func main() {
 		Name: "aggregator", Short: "Reports out of core and the shards", Port: 8000, Flags: cfg.Flags,
 		Run: func(ctx context.Context, env *service.Env) error {
 			cfg.Log, cfg.Metrics, cfg.Version = env.Log, env.Metrics, env.Version
-			b, err := aggregator.New(cfg)
+			a, err := aggregator.New(cfg)
 			if err != nil {
 				return err
 			}
-			env.Ready(b.Ready)
-			return b.Run(ctx)
+			a.Handle(env)
+			env.Ready(a.Ready)
+			return a.Run(ctx)
 		},
 	}))
 }

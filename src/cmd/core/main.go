@@ -19,6 +19,7 @@ func main() {
 			if err != nil {
 				return err
 			}
+			c.Handle(env)
 			env.Ready(c.Ready)
 			return c.Run(ctx)
 		},
