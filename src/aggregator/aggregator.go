@@ -25,11 +25,14 @@ type Aggregator struct {
 	core   *peer
 	shards []*peer // by index in the table
 	engine *scatter.Engine
-	web    *web
-	met    *metrics
-	since  time.Time
-	first  atomic.Value // quote.Symbol: the default symbol, once known
-	quiet  limiter      // of reports for silent clients
+	hub    *hub
+
+	overview statusCache
+	web      *web
+	met      *metrics
+	since    time.Time
+	first    atomic.Value // quote.Symbol: the default symbol, once known
+	quiet    limiter      // of reports for silent clients
 }
 
 // New checks the configuration and listens. Run must follow.
@@ -63,11 +66,14 @@ func New(cfg Config) (*Aggregator, error) {
 	if cfg.DefaultSymbol != "" {
 		a.first.Store(quote.Symbol(cfg.DefaultSymbol))
 	}
+	a.hub = newHub(cfg.Broker, cfg.Log)
 	a.met = newMetrics(cfg.Metrics, a)
+	if a.web, err = newWeb(a); err != nil {
+		return nil, err
+	}
 	if a.ln, err = wire.Listen(cfg.Listen, "aggregator"); err != nil {
 		return nil, err
 	}
-	a.web = newWeb(a)
 	return a, nil
 }
 
@@ -90,6 +96,7 @@ func (a *Aggregator) Run(ctx context.Context) error {
 	for _, p := range a.peers() {
 		clients.Go(func() error { return p.run(peers) })
 	}
+	clients.Go(func() error { return a.hub.client.Run(peers) })
 	clients.Go(func() error { return a.engine.Run(peers) })
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return srv.Serve(ctx, a.ln) })

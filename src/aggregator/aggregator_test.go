@@ -165,7 +165,7 @@ func TestBadRequests(t *testing.T) {
 	require.Contains(t, w.say(t, `{"type":"REQ_STATUS"}`+"\n"), `"name":"shard-2"`)
 	for path, code := range map[string]int{
 		"/v1/report?symbol=NONE": 404, "/v1/report?symbol=%3Cscript%3E": 400, "/v1/report?limit=x": 400, "/v1/report?symbol=A&symbol=B": 400, "/v1/report?nope=1": 400,
-		"/v1/report?symbol=A&max_age_ms=1": 503, "/": 404, "/../etc/passwd": 404, "/v1/report?symbol=A&budget_ms=0": 400, "/v1/report?symbol=A&min_coverage=NaN": 400,
+		"/v1/report?symbol=A&max_age_ms=1": 503, "/v2": 404, "/../etc/passwd": 404, "/v1/report?symbol=A&budget_ms=0": 400, "/v1/report?symbol=A&min_coverage=NaN": 400,
 	} {
 		resp, body := w.get(t, path)
 		require.Equal(t, code, resp.StatusCode, path)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"quotes/src/quote"
@@ -110,6 +111,51 @@ func (a *Aggregator) reqQuote(ctx context.Context, f *wire.Frame) (any, error) {
 	}
 	ctx, cancel := within(ctx)
 	defer cancel()
+	return a.quotesOr(ctx, f, req)
+}
+
+// quotes answers for some symbols, or for all.
+func (a *Aggregator) quotes(ctx context.Context, symbols []quote.Symbol) (json.RawMessage, error) {
+	req := wire.ReqQuote{Symbols: []string{"*"}}
+	if len(symbols) > 0 {
+		req.Symbols = req.Symbols[:0]
+		for _, s := range symbols {
+			req.Symbols = append(req.Symbols, string(s))
+		}
+	}
+	ctx, cancel := within(ctx)
+	defer cancel()
+	f := wire.Make(wire.TypeReqQuote, req)
+	got, err := a.quotesOr(ctx, &f, req)
+	if err != nil {
+		return nil, err
+	}
+	if raw, ok := got.(json.RawMessage); ok {
+		return raw, nil
+	}
+	return json.Marshal(got)
+}
+
+// symbols lists all symbols: core's, or those that the broker has shown while core does not answer.
+func (a *Aggregator) symbols(ctx context.Context) ([]quote.Symbol, error) {
+	raw, err := a.quotes(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	var quotes []struct{ Symbol quote.Symbol }
+	if err := json.Unmarshal(raw, &quotes); err != nil {
+		return nil, fmt.Errorf("core's quotes: %w", err)
+	}
+	out := make([]quote.Symbol, len(quotes))
+	for i := range quotes {
+		out[i] = quotes[i].Symbol
+	}
+	slices.Sort(out)
+	return out, nil
+}
+
+// quotesOr asks core, or the shards where core does not answer.
+func (a *Aggregator) quotesOr(ctx context.Context, f *wire.Frame, req wire.ReqQuote) (any, error) {
 	single := len(req.Symbols) == 0
 	ask := wire.Frame{Type: wire.TypeReqQuote, Topic: f.Topic, Payload: f.Payload}
 	raw, _, err := scatter.One(ctx, a.core.brk, fault, func(ctx context.Context) (json.RawMessage, error) {
@@ -141,7 +187,12 @@ func (a *Aggregator) withoutCore(ctx context.Context, topic string, names []stri
 	var symbols []quote.Symbol
 	for _, n := range names {
 		if n == "*" {
-			return nil, wire.Errorf(wire.Unavailable, "core does not answer, so nobody knows all symbols: name them (%v)", why)
+			known := a.hub.symbols()
+			if len(known) == 0 || len(known) > mostSymbols {
+				return nil, wire.Errorf(wire.Unavailable, "core does not answer, so nobody knows all symbols: name them (%v)", why)
+			}
+			symbols = known
+			break
 		}
 		s, err := quote.ParseSymbol(n)
 		if err != nil {

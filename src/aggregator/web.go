@@ -1,16 +1,16 @@
 package aggregator
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
-	"strconv"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"quotes/src/quote"
@@ -24,24 +24,36 @@ type web struct {
 	conns chan net.Conn
 	done  chan struct{}
 	once  sync.Once
+
+	leaving <-chan struct{} // the process ends: streams do too
+	streams atomic.Int64
+	zips    sync.Pool
 }
 
-func newWeb(a *Aggregator) *web {
-	w := &web{agg: a, conns: make(chan net.Conn), done: make(chan struct{})}
+func newWeb(a *Aggregator) (*web, error) {
+	w := &web{agg: a, conns: make(chan net.Conn), done: make(chan struct{}), zips: newZips()}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/report", w.report)
-	mux.HandleFunc("/v1/report", func(rw http.ResponseWriter, _ *http.Request) {
-		rw.Header().Set("Allow", "GET, HEAD")
-		problem(rw, http.StatusMethodNotAllowed, wire.Errorf(wire.BadRequest, "want GET"))
-	})
+	for path, serve := range map[string]http.HandlerFunc{
+		"/v1/report": w.report, "/v1/quotes": w.quotes, "/v1/history": w.history, "/v1/symbols": w.symbols,
+		"/v1/status": w.status, "/v1/stream": w.stream,
+	} {
+		mux.HandleFunc("GET "+path, serve)
+		mux.HandleFunc(path, func(rw http.ResponseWriter, _ *http.Request) {
+			rw.Header().Set("Allow", "GET, HEAD")
+			problem(rw, http.StatusMethodNotAllowed, wire.Errorf(wire.BadRequest, "want GET"))
+		})
+	}
+	if err := w.pages(mux); err != nil {
+		return nil, err
+	}
 	mux.HandleFunc("/", func(rw http.ResponseWriter, r *http.Request) {
-		problem(rw, http.StatusNotFound, wire.Errorf(wire.BadRequest, "nothing at %.80q: try /v1/report?symbol=SYMBOL", r.URL.Path))
+		problem(rw, http.StatusNotFound, wire.Errorf(wire.BadRequest, "nothing at %.80q: try /, or /v1/report?symbol=SYMBOL", r.URL.Path))
 	})
 	w.srv = &http.Server{
-		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: time.Minute,
+		Handler: mux, ErrorLog: slog.NewLogLogger(a.cfg.Log.Handler(), slog.LevelDebug), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: time.Minute,
 		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
 	}
-	return w
+	return w, nil
 }
 
 // accept takes a connection over.
@@ -55,6 +67,7 @@ func (w *web) accept(nc net.Conn) {
 
 // run serves until ctx ends, then lets requests in work end.
 func (w *web) run(ctx context.Context) error {
+	w.leaving = ctx.Done()
 	stop := context.AfterFunc(ctx, func() {
 		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
@@ -88,76 +101,72 @@ func (w *web) Close() error {
 // Addr returns the data port's address.
 func (w *web) Addr() net.Addr { return w.agg.ln.Addr() }
 
+// within bounds a request by its own budget.
+func (w *web) within(r *http.Request, budget time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(r.Context(), cmp.Or(budget, w.agg.cfg.Budget))
+}
+
 // report serves GET /v1/report.
 func (w *web) report(rw http.ResponseWriter, r *http.Request) {
 	req, budget, err := parseReport(r.URL.RawQuery)
 	if err != nil {
-		problem(rw, http.StatusBadRequest, err)
+		problem(rw, status(err), err)
 		return
 	}
-	if budget == 0 {
-		budget = w.agg.cfg.Budget
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), budget)
+	ctx, cancel := w.within(r, budget)
 	defer cancel()
 	body, err := w.agg.report(ctx, req)
 	if err != nil {
 		problem(rw, status(err), err)
 		return
 	}
-	rw.Header().Set("Content-Type", "application/json")
-	rw.Header().Set("Cache-Control", "no-store")
-	_, _ = rw.Write(append(body, '\n'))
+	w.write(rw, r, body, fresh)
 }
 
-// parseReport reads the query of /v1/report. A parameter that is unknown or stands twice is an error: it would be
-// silently ignored else.
-func parseReport(raw string) (req wire.ReqReport, budget time.Duration, err error) {
-	q, err := url.ParseQuery(raw)
+// quotes serves GET /v1/quotes: an array, of all symbols where none is named.
+func (w *web) quotes(rw http.ResponseWriter, r *http.Request) {
+	var names []quote.Symbol
+	var budget time.Duration
+	err := parse(r.URL.RawQuery, params{
+		"symbol":    func(v string) (err error) { names, err = one(v, names); return err },
+		"symbols":   func(v string) (err error) { names, err = several(v, names); return err },
+		"budget_ms": readBudget(&budget),
+	})
 	if err != nil {
-		return req, 0, wire.Errorf(wire.BadRequest, "query: %v", err)
+		problem(rw, status(err), err)
+		return
 	}
-	for name, values := range q {
-		if len(values) != 1 {
-			return req, 0, wire.Errorf(wire.BadRequest, "%.40q stands %d times", name, len(values))
-		}
-		v := values[0]
-		switch name {
-		case "symbol":
-			req.Symbol = quote.Symbol(v)
-		case "symbols":
-			for s := range strings.SplitSeq(v, ",") {
-				req.Symbols = append(req.Symbols, quote.Symbol(s))
-			}
-		case "from":
-			req.From, err = quote.ParseTime(v)
-		case "to":
-			req.To, err = quote.ParseTime(v)
-		case "limit":
-			var n int
-			n, err = strconv.Atoi(v)
-			req.Limit = &n
-		case "min_coverage":
-			req.MinCoverage, err = strconv.ParseFloat(v, 64)
-		case "max_age_ms":
-			var n int64
-			n, err = strconv.ParseInt(v, 10, 64)
-			req.MaxAgeMS = &n
-		case "budget_ms":
-			var n int
-			n, err = strconv.Atoi(v)
-			if err == nil && (n < 1 || n > 60_000) {
-				err = errors.New("want 1 to 60000")
-			}
-			budget = time.Duration(n) * time.Millisecond
-		default:
-			err = errors.New("no such parameter: symbol, symbols, from, to, limit, min_coverage, max_age_ms and budget_ms are known")
-		}
-		if err != nil {
-			return req, 0, wire.Errorf(wire.BadRequest, "%.40s: %v", name, err)
-		}
+	ctx, cancel := w.within(r, budget)
+	defer cancel()
+	body, err := w.agg.quotes(ctx, names)
+	if err != nil {
+		problem(rw, status(err), err)
+		return
 	}
-	return req, budget, nil
+	w.write(rw, r, body, fresh)
+}
+
+// symbols serves GET /v1/symbols.
+func (w *web) symbols(rw http.ResponseWriter, r *http.Request) {
+	if err := parse(r.URL.RawQuery, params{}); err != nil {
+		problem(rw, status(err), err)
+		return
+	}
+	ctx, cancel := w.within(r, 0)
+	defer cancel()
+	list, err := w.agg.symbols(ctx)
+	if err != nil {
+		problem(rw, status(err), err)
+		return
+	}
+	body, err := json.Marshal(struct {
+		Symbols []quote.Symbol `json:"symbols"`
+	}{list})
+	if err != nil {
+		problem(rw, http.StatusInternalServerError, err)
+		return
+	}
+	w.write(rw, r, body, tagged)
 }
 
 // status is the HTTP status of an error.
@@ -191,6 +200,7 @@ func problem(rw http.ResponseWriter, code int, err error) {
 	}{"about:blank", http.StatusText(code), code, e.Message, e.Code, e.Report}) // never fails: the report is JSON already
 	rw.Header().Set("Content-Type", "application/problem+json")
 	rw.Header().Set("Cache-Control", "no-store")
+	rw.Header().Set("X-Content-Type-Options", "nosniff")
 	rw.WriteHeader(code)
 	_, _ = rw.Write(append(body, '\n'))
 }
