@@ -13,6 +13,7 @@ import (
 	"github.com/sony/gobreaker/v2"
 
 	"quotes/hack/bench/bench"
+	"quotes/hack/bench/breaker/faults"
 	"quotes/src/breaker"
 )
 
@@ -47,6 +48,7 @@ func paths() []path {
 }
 
 func main() {
+	printFaults()
 	debug.SetGCPercent(400)
 	gobreakerVersion, failsafeVersion := version("github.com/sony/gobreaker/v2"), version("github.com/failsafe-go/failsafe-go")
 	var rows, others []bench.Row
@@ -70,6 +72,28 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bench breaker:", err)
 		os.Exit(1)
 	}
+}
+
+// printFaults prints who passes which of the faults that breakers had.
+func printFaults() {
+	libraries := []faults.Library{faults.Ours(), faults.Gobreaker(), faults.Failsafe()}
+	fmt.Print("| fault |")
+	for _, l := range libraries {
+		fmt.Printf(" %s |", l.Name)
+	}
+	fmt.Println("\n|---|---|---|---|")
+	for _, s := range faults.Scenarios() {
+		fmt.Printf("| %s |", s.Name)
+		for _, l := range libraries {
+			verdict := "passes"
+			if err := s.Run(l); err != nil {
+				verdict = "fails: " + err.Error()
+			}
+			fmt.Printf(" %s |", verdict)
+		}
+		fmt.Println()
+	}
+	fmt.Println()
 }
 
 // nanoseconds returns what one call takes, in a round of calls.
