@@ -16,14 +16,20 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
-{{- define "quotes.labels" -}}
+{{/* Labels of pods: nothing that changes with the chart's version, which would replace them all. */}}
+{{- define "quotes.podLabels" -}}
 {{ include "quotes.selector" . }}
-app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- with .root.Values.commonLabels }}
 {{ toYaml . }}
 {{- end }}
+{{- end -}}
+
+{{/* Labels of objects. */}}
+{{- define "quotes.labels" -}}
+{{ include "quotes.podLabels" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- end -}}
 
 {{/* Object metadata: name and labels. */}}
@@ -60,7 +66,7 @@ QUOTES_ADMIN: ":18080"
 QUOTES_CHAOS: {{ $v.external.chaos | quote }}
 QUOTES_SYMBOLS: {{ join "," $v.external.symbols | quote }}
 QUOTES_RATE: {{ $v.external.rate | quote }}
-QUOTES_SEED: {{ $v.external.seed | quote }}
+QUOTES_SEED: {{ int64 $v.external.seed | quote }}
 {{- else if eq .component "broker" }}
 QUOTES_LISTEN: ":8081"
 QUOTES_ADMIN: ":18081"
@@ -144,6 +150,16 @@ topologySpreadConstraints:
         {{- include "quotes.selector" . | nindent 8 }}
 {{- end -}}
 
+{{/* Nine tenths of a quantity such as 256Mi, in KiB as GOMEMLIMIT wants it: the rest is for what Go's heap does not count. */}}
+{{- define "quotes.memoryLimit" -}}
+{{- $unit := regexFind "[A-Za-z]+$" . -}}
+{{- $kib := get (dict "Ki" 1 "Mi" 1024 "Gi" 1048576 "Ti" 1073741824) $unit -}}
+{{- div (mul (trimSuffix $unit .) $kib 9) 10 -}}KiB
+{{- end -}}
+
+{{/* Seconds that a process may take to stop, once it was told to. */}}
+{{- define "quotes.drainSeconds" -}}10{{- end -}}
+
 {{/* The one container of a component. Call with root, component and ports (name → number). */}}
 {{- define "quotes.container" -}}
 {{- $c := index .root.Values .component -}}
@@ -154,9 +170,7 @@ envFrom:
   - configMapRef:
       name: {{ include "quotes.fullname" .root }}-{{ .component }}
 env:
-  - name: GOMEMLIMIT
-    valueFrom:
-      resourceFieldRef: {resource: limits.memory}
+  - {name: GOMEMLIMIT, value: {{ include "quotes.memoryLimit" $c.resources.limits.memory }}}
   {{- if eq .component "shard" }}
   - name: ORDINAL
     valueFrom:
