@@ -59,7 +59,6 @@ func TestE2E(t *testing.T) {
 	list, err := chosen(os.Getenv("RUN"))
 	require.NoError(t, err)
 	s := newSuite(t)
-	s.settled(t)
 	for _, sc := range list {
 		t.Run(sc.name, func(t *testing.T) { s.play(t, sc) })
 	}

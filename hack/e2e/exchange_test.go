@@ -66,7 +66,7 @@ func exchangeGoneAndBack(t *testing.T, s *suite) {
 	state, transitions, err := s.breaker(s.ctx)
 	require.NoError(t, err)
 	require.Equal(t, "closed", state)
-	require.NoError(t, wholeCycle(transitions), "in REQ_STATUS: %v", transitions)
+	require.NoError(t, judge.Cycle(transitions), "in REQ_STATUS")
 }
 
 // breaker returns the state of the breaker before the exchange, and its latest transitions, from core's status.
@@ -99,22 +99,10 @@ func (s *suite) transitions(from time.Time) (out []string) {
 	return out
 }
 
-// wholeCycle complains where transitions do not hold closed → open → half-open → closed, in this order, at the end.
-func wholeCycle(transitions []string) error {
-	last := len(transitions) - 1
-	for last >= 0 && transitions[last] != "half-open>closed" {
-		last--
-	}
-	if last < 1 || transitions[last-1] != "open>half-open" || !slices.Contains(transitions[:last-1], "closed>open") {
-		return fmt.Errorf("no whole cycle in %v", transitions)
-	}
-	return nil
-}
-
 // cycled waits for core's log, which is a moment behind.
 func (s *suite) cycled(t *testing.T, from time.Time) {
 	t.Helper()
-	s.within(t, 5*time.Second, "core's log has the breaker's cycle", func(context.Context) error { return wholeCycle(s.transitions(from)) })
+	s.within(t, 5*time.Second, "core's log has the breaker's cycle", func(context.Context) error { return judge.Cycle(s.transitions(from)) })
 }
 
 // The exchange as it is outside: outages, cuts, hangs, garbage. Reports go on and are whole, prices go stale in an outage and
@@ -127,7 +115,7 @@ func unstableExchange(t *testing.T, s *suite) {
 		if len(s.logs.Lines("external", "outage over", began)) == 0 {
 			return errors.New("no outage is over yet")
 		}
-		return wholeCycle(s.transitions(s.logs.Lines("external", "outage", began)[0].Time))
+		return judge.Cycle(s.transitions(s.logs.Lines("external", "outage", began)[0].Time))
 	})
 	s.within(t, 20*time.Second, "all prices are live again", func(context.Context) error {
 		now := time.Now()

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -156,9 +157,7 @@ func (s *suite) values(change map[string]map[string]any) map[string]any {
 		if section == nil {
 			section = map[string]any{}
 		}
-		for k, v := range values {
-			section[k] = v
-		}
+		maps.Copy(section, values)
 		out[name] = section
 	}
 	return out

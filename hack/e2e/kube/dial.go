@@ -87,7 +87,7 @@ func (c *Cluster) dialer(namespace, pod string) (httpstream.Dialer, error) {
 }
 
 // bridge makes a connection with deadlines out of the streams, which have none.
-func bridge(stream httpstream.Connection, data, faults httpstream.Stream) net.Conn {
+func bridge(stream io.Closer, data io.ReadWriter, faults io.Reader) net.Conn {
 	near, far := net.Pipe()
 	end := func() {
 		far.Close()
