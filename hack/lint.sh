@@ -5,5 +5,5 @@ cd "$(dirname "$0")/.."
 . hack/modules.sh
 root=$PWD
 for dir in $(modules); do
-	(cd "$dir" && "$root/bin/golangci-lint" run --config "$root/.golangci.yml" ./...)
+	(cd "$dir" && "$root/bin/golangci-lint" run --allow-parallel-runners --config "$root/.golangci.yml" ./...)
 done

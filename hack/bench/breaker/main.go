@@ -24,41 +24,40 @@ const (
 
 // path is one kind of call, on each breaker.
 type path struct {
-	name     string
-	goal     string
-	parallel bool
-	through  bool // the calls must be let through
-	sides    []side
+	name    string
+	goal    string
+	workers int  // goroutines that call
+	through bool // the calls must be let through
+	sides   []side
+}
+
+// closed are the breakers with their defaults.
+func closed() []side {
+	return []side{ours(breaker.Config{}), sony(gobreaker.Settings{}), failsafeGo(circuitbreaker.NewWithDefaults[any]())}
 }
 
 func paths() []path {
-	closed := func() []side {
-		return []side{ours(breaker.Config{}), sony(gobreaker.Settings{}), failsafeGo(circuitbreaker.NewWithDefaults[any]())}
-	}
 	return []path{
-		{name: "closed", goal: "<=0.60", through: true, sides: closed()},
-		{name: "closed-parallel", goal: "<=0.60", through: true, parallel: true, sides: closed()},
-		{name: "open", goal: "<=0.60", sides: []side{
+		{name: "closed", goal: "<=0.60", workers: 1, through: true, sides: closed()},
+		{name: "closed-parallel", goal: "<=0.60", workers: runtime.GOMAXPROCS(0), through: true, sides: closed()},
+		{name: "open", goal: "<=0.60", workers: 1, sides: []side{
 			ours(breaker.Config{ConsecutiveFailures: 1, OpenFor: never, OpenMax: never}, errDown),
 			sony(gobreaker.Settings{Timeout: never, ReadyToTrip: func(c gobreaker.Counts) bool { return c.TotalFailures > 0 }}, errDown),
 			failsafeGo(circuitbreaker.NewBuilder[any]().WithDelay(never).Build(), errDown),
 		}},
-		{name: "half-open", goal: "<=1.0", sides: []side{oursHalfOpen(), sonyHalfOpen(), failsafeHalfOpen()}},
+		{name: "half-open", goal: "<=1.0", workers: 1, sides: []side{oursHalfOpen(), sonyHalfOpen(), failsafeHalfOpen()}},
 	}
 }
 
 func main() {
 	printFaults()
 	debug.SetGCPercent(400)
+	printSweep()
 	gobreakerVersion, failsafeVersion := version("github.com/sony/gobreaker/v2"), version("github.com/failsafe-go/failsafe-go")
 	var rows, others []bench.Row
 	most := 0.0
 	for _, p := range paths() {
-		var runs []func() float64
-		for _, s := range p.sides {
-			runs = append(runs, func() float64 { return p.nanoseconds(s) })
-		}
-		got := bench.Interleave(rounds, runs...)
+		got := p.measure(rounds)
 		row := bench.Row{Name: p.name, Ours: got[0].Median(), Theirs: got[1].Median(), Peer: "gobreaker " + gobreakerVersion, Unit: "ns/op", Goal: p.goal, Spread: got[0].Spread()}
 		rows = append(rows, row)
 		row.Name, row.Theirs, row.Peer, row.Goal = p.name+"-failsafe", got[2].Median(), "failsafe-go "+failsafeVersion, ""
@@ -96,17 +95,33 @@ func printFaults() {
 	fmt.Println()
 }
 
+// printSweep shows how a closed breaker bears callers.
+func printSweep() {
+	fmt.Println("| goroutines | ours, ns/op | gobreaker | failsafe-go |\n|---|---|---|---|")
+	for _, n := range []int{1, 2, 4, 16, 64, 256} {
+		p := path{name: "sweep", workers: n, through: true, sides: closed()}
+		got := p.measure(5)
+		fmt.Printf("| %d | %.0f | %.0f | %.0f |\n", n, got[0].Median(), got[1].Median(), got[2].Median())
+	}
+	fmt.Println()
+}
+
+// measure returns what each side's calls take, a value a round.
+func (p path) measure(rounds int) []bench.Series {
+	var runs []func() float64
+	for _, s := range p.sides {
+		runs = append(runs, func() float64 { return p.nanoseconds(s) })
+	}
+	return bench.Interleave(rounds, runs...)
+}
+
 // nanoseconds returns what one call takes, in a round of calls.
 func (p path) nanoseconds(s side) float64 {
-	workers := 1
-	if p.parallel {
-		workers = runtime.GOMAXPROCS(0)
-	}
 	var wg sync.WaitGroup
 	began := time.Now()
-	for range workers {
+	for range p.workers {
 		wg.Go(func() {
-			for range calls / workers {
+			for range calls / p.workers {
 				if s.call() != p.through {
 					panic(p.name + ": " + s.name + " changed its state")
 				}
