@@ -4,6 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
+	"quotes/src/breaker/watch"
 	"quotes/src/scatter"
 	"quotes/src/wire"
 )
@@ -19,10 +20,7 @@ type metrics struct {
 func newMetrics(reg prometheus.Registerer, a *Aggregator) *metrics {
 	f := promauto.With(reg)
 	for _, p := range a.peers() {
-		f.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "quotes_aggregator_breaker_state", Help: "0 closed, 1 open, 2 half-open, 3 forced open, 4 disabled.",
-			ConstLabels: prometheus.Labels{"breaker": p.name},
-		}, func() float64 { return float64(p.brk.State()) })
+		watch.Register(reg, "aggregator", p.brk)
 	}
 	totals := func(kind, help string, of func(scatter.Totals) uint64) {
 		f.NewCounterFunc(prometheus.CounterOpts{Name: "quotes_aggregator_calls_total", Help: help, ConstLabels: prometheus.Labels{"kind": kind}},
@@ -33,6 +31,12 @@ func newMetrics(reg prometheus.Registerer, a *Aggregator) *metrics {
 	totals("hedge", help, func(t scatter.Totals) uint64 { return t.Hedges })
 	totals("failover", help, func(t scatter.Totals) uint64 { return t.Failovers })
 	totals("outrun", help, func(t scatter.Totals) uint64 { return t.Outrun })
+	for i, p := range a.shards {
+		f.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "quotes_aggregator_hedge_delay_seconds", Help: "After how long this source is asked on top of a slow twin.",
+			ConstLabels: prometheus.Labels{"source": p.name},
+		}, func() float64 { return a.engine.Reach(i).Seconds() })
+	}
 	return &metrics{
 		reports:   f.NewCounterVec(prometheus.CounterOpts{Name: "quotes_aggregator_reports_total", Help: "Reports made, by completeness."}, []string{"coverage"}),
 		sources:   f.NewCounterVec(prometheus.CounterOpts{Name: "quotes_aggregator_sources_total", Help: "Sources of reports, by what became of them."}, []string{"source", "state"}),

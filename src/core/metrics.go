@@ -4,7 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
-	"quotes/src/breaker"
+	"quotes/src/breaker/watch"
 	"quotes/src/quote"
 )
 
@@ -45,10 +45,7 @@ func (m *metrics) quality(now quote.Quality) {
 func (c *Core) watch(reg prometheus.Registerer) {
 	f := promauto.With(reg)
 	for _, b := range c.breakers {
-		f.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "quotes_core_breaker_state", Help: "0 closed, 1 open, 2 half-open, 3 forced open, 4 disabled.",
-			ConstLabels: prometheus.Labels{"breaker": b.Name()},
-		}, func() float64 { return stateNumber(b.State()) })
+		watch.Register(reg, "core", b)
 	}
 	for i, s := range c.ledger.table.Shards() {
 		f.NewGaugeFunc(prometheus.GaugeOpts{
@@ -61,6 +58,3 @@ func (c *Core) watch(reg prometheus.Registerer) {
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "quotes_core_epoch", Help: "The epoch of this start, in Unix milliseconds; 0 before it is chosen."},
 		func() float64 { return float64(c.epoch.Load()) })
 }
-
-// stateNumber is the one numeric form of a state, so that no label series is left behind.
-func stateNumber(s breaker.State) float64 { return float64(s) }

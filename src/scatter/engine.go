@@ -83,6 +83,9 @@ func (e *Engine) Delay(owners []int, asked int) time.Duration {
 	return d
 }
 
+// Reach returns after how long a node is asked on top of a slow twin now.
+func (e *Engine) Reach(i int) time.Duration { return e.nodes[i].delay() }
+
 // Suspect reports whether a node is suspect.
 func (e *Engine) Suspect(i int) bool {
 	suspect, _, _ := e.nodes[i].load(e.now())
