@@ -38,6 +38,14 @@ test-aggregator: build ## get a report of PETR4
 test: ## run the tests, with the race detector where a C compiler is at hand
 	@hack/test.sh
 
+.PHONY: test-chart
+test-chart: ## render the chart in process and test what it says; part of make test
+	@PKG=./charts hack/test.sh
+
+.PHONY: k8s
+k8s: ## write k8s/quotes.yaml and the chart's table of values
+	@go test ./charts -count 1 -update -run 'TestManifestsAreTheChart|TestReadmeDescribesEveryValue'
+
 .PHONY: bench bench-breaker bench-broker bench-shard bench-report
 bench: ## run all benchmarks beside their peers; bench-breaker, bench-broker, bench-shard, bench-report run one
 	@hack/bench.sh

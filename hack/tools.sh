@@ -13,7 +13,9 @@ for package in $(go list tool); do
 	name=$(sed -E 's|/v[0-9]+$||; s|.*/||' <<<"$package")
 	! wanted "$name" "$@" || packages+=("$package")
 done
-[[ ${#packages[@]} -eq 0 ]] || nice -n 10 go build -trimpath -ldflags '-s -w' -o ../../bin/ "${packages[@]}"
+minor=$(go list -m -f '{{.Version}}' k8s.io/client-go | cut -d. -f2) # else helm template takes itself for Kubernetes 1.20's
+helm=helm.sh/helm/v3/pkg
+[[ ${#packages[@]} -eq 0 ]] || nice -n 10 go build -trimpath -ldflags "-s -w -X $helm/chartutil.k8sVersionMinor=$minor -X $helm/lint/rules.k8sVersionMinor=$minor" -o ../../bin/ "${packages[@]}"
 
 cd ../nodeimage
 if wanted kubectl "$@"; then
