@@ -80,13 +80,20 @@ func stamp(payload []byte) (at quote.Time) {
 	return at
 }
 
-// scanHist reads a RESP_HIST as shards write it.
+// scanHist reads a RESP_HIST as shards write it: the records first.
 func scanHist(b []byte) (h hist, ok bool) {
+	const opening = `{"records":[`
+	if !bytes.HasPrefix(b, []byte(opening)) {
+		return h, false
+	}
+	records, end := scanRecords(b, len(opening))
+	if end < 0 {
+		return h, false
+	}
+	h.records = records
 	good := true
-	whole := fields(b, func(name, value []byte) bool {
+	whole := members(b, end, func(name, value []byte) bool {
 		switch string(name) {
-		case "records":
-			h.records, good = scanRecords(value)
 		case "more":
 			h.more = string(value) == "true"
 			good = h.more || string(value) == "false"
@@ -105,94 +112,163 @@ func scanHist(b []byte) (h hist, ok bool) {
 	return h, good && whole
 }
 
-func scanRecords(b []byte) (out []keyed, ok bool) {
-	out = make([]keyed, 0, bytes.Count(b, []byte(`"seq":`)))
+// scanRecords reads the elements of the array whose first one is at i. It returns where the array ends, or -1.
+func scanRecords(b []byte, i int) (out []keyed, end int) {
+	out = make([]keyed, 0, bytes.Count(b, []byte(`,"seq":`)))
 	var topic quote.Topic
-	good := true
-	whole := elements(b, func(value []byte) bool {
-		var r keyed
-		complete := fields(value, func(name, v []byte) bool {
-			var err error
-			switch string(name) {
-			case "topic":
-				s, plainly := rawPlain(v)
-				if good = good && plainly; string(topic) != string(s) {
-					topic = quote.Topic(s)
-				}
-				r.Topic = topic
-			case "epoch":
-				r.Epoch, err = strconv.ParseUint(string(v), 10, 64)
-			case "seq":
-				r.Seq, err = strconv.ParseUint(string(v), 10, 64)
-			case "payload":
-				r.Payload, r.at = v, stamp(v)
+	for first := true; ; first = false {
+		if i < len(b) && b[i] == ']' && (first || b[i-1] == '}') {
+			return out, i + 1
+		}
+		if !first {
+			if i >= len(b) || b[i] != ',' {
+				return nil, -1
 			}
-			good = good && err == nil
-			return good
-		})
-		good = good && complete && r.Payload != nil
+			i++
+		}
+		var r keyed
+		if i, topic = scanRecord(b, i, topic, &r); i < 0 {
+			return nil, -1
+		}
 		out = append(out, r)
-		return good
-	})
-	return out, good && whole
+	}
+}
+
+// scanRecord reads the record at i; topic is the one before's, which is nearly always the same.
+func scanRecord(b []byte, i int, topic quote.Topic, r *keyed) (int, quote.Topic) {
+	var name []byte
+	if name, i = between(b, i, `{"topic":"`, '"'); i < 0 {
+		return -1, ""
+	}
+	if string(name) != string(topic) {
+		topic = quote.Topic(name)
+	}
+	r.Topic = topic
+	var ok bool
+	if r.Epoch, i, ok = number(b, i, `,"epoch":`); !ok {
+		return -1, ""
+	}
+	if r.Seq, i, ok = number(b, i, `,"seq":`); !ok {
+		return -1, ""
+	}
+	const payload = `,"payload":`
+	if !bytes.HasPrefix(b[i:], []byte(payload)) {
+		return -1, ""
+	}
+	i += len(payload)
+	end := flat(b, i)
+	if end > 0 {
+		r.at = flatStamp(b[i:end])
+	} else if end = value(b, i); end > 0 {
+		r.at = stamp(b[i:end])
+	}
+	if end <= i || end >= len(b) || b[end] != '}' {
+		return -1, ""
+	}
+	r.Payload = b[i:end:end]
+	return end + 1, topic
+}
+
+// between returns what stands between an opening at i and a byte, which must have no escapes, and where that ends.
+func between(b []byte, i int, opening string, closing byte) ([]byte, int) {
+	if !bytes.HasPrefix(b[i:], []byte(opening)) {
+		return nil, -1
+	}
+	i += len(opening)
+	n := bytes.IndexByte(b[i:], closing)
+	if n < 0 || bytes.IndexByte(b[i:i+n], '\\') >= 0 {
+		return nil, -1
+	}
+	return b[i : i+n], i + n + 1
+}
+
+func number(b []byte, i int, opening string) (n uint64, end int, ok bool) {
+	if !bytes.HasPrefix(b[i:], []byte(opening)) {
+		return 0, i, false
+	}
+	i += len(opening)
+	from := i
+	for ; i < len(b) && b[i] >= '0' && b[i] <= '9'; i++ {
+		n = n*10 + uint64(b[i]-'0')
+	}
+	return n, i, i > from && i-from < 19
+}
+
+// flat returns where the object at i ends, if it holds no other one and no escapes; else 0.
+func flat(b []byte, i int) int {
+	if i >= len(b) || b[i] != '{' {
+		return 0
+	}
+	n := bytes.IndexByte(b[i:], '}') + 1
+	inside := b[i+1 : i+max(n, 1)]
+	if n == 0 || bytes.IndexByte(inside, '{') >= 0 || bytes.IndexByte(inside, '\\') >= 0 || bytes.Count(inside, []byte{'"'})%2 != 0 {
+		return 0
+	}
+	return i + n
+}
+
+// flatStamp is stamp for what flat has found.
+func flatStamp(payload []byte) (at quote.Time) {
+	const name = `"timestamp":"`
+	i := bytes.Index(payload, []byte(name))
+	if i < 0 {
+		return stamp(payload)
+	}
+	i += len(name)
+	if n := bytes.IndexByte(payload[i:], '"'); n > 0 {
+		at, _ = quote.ParseTime(string(payload[i : i+n]))
+	}
+	return at
 }
 
 // fields calls each with every member of a JSON object, until that returns false. It reports whether all were visited.
 // Names with escapes are given as they stand. What is no object, or is cut off, is not visited further.
 func fields(b []byte, each func(name, value []byte) bool) bool {
-	return walk(b, '{', '}', func(b []byte, i int) int {
-		name := i
-		if i = value(b, i); i < 0 || b[name] != '"' {
-			return -1
-		}
-		key := b[name+1 : i-1]
-		if i = space(b, i); i >= len(b) || b[i] != ':' {
-			return -1
-		}
-		from := space(b, i+1)
-		if i = value(b, from); i < 0 || !each(key, b[from:i]) {
-			return -1
-		}
-		return i
-	})
-}
-
-// elements is fields for arrays.
-func elements(b []byte, each func(value []byte) bool) bool {
-	return walk(b, '[', ']', func(b []byte, i int) int {
-		from := i
-		if i = value(b, i); i < 0 || !each(b[from:i]) {
-			return -1
-		}
-		return i
-	})
-}
-
-// walk visits the comma-separated parts between two brackets; part returns where its part ends, or -1.
-func walk(b []byte, opens, closes byte, part func([]byte, int) int) bool {
 	i := space(b, 0)
-	if i >= len(b) || b[i] != opens {
+	if i >= len(b) || b[i] != '{' {
 		return false
 	}
-	if i = space(b, i+1); i < len(b) && b[i] == closes {
+	if i = space(b, i+1); i < len(b) && b[i] == '}' {
 		return true
 	}
-	for i < len(b) {
-		if i = part(b, i); i < 0 {
-			return false
-		}
+	if i = member(b, i, each); i < 0 {
+		return false
+	}
+	return members(b, i, each)
+}
+
+// members is fields from behind a member on.
+func members(b []byte, i int, each func(name, value []byte) bool) bool {
+	for i >= 0 {
 		i = space(b, i)
 		switch {
 		case i >= len(b):
 			return false
-		case b[i] == closes:
+		case b[i] == '}':
 			return true
 		case b[i] != ',':
 			return false
 		}
-		i = space(b, i+1)
+		i = member(b, space(b, i+1), each)
 	}
 	return false
+}
+
+// member visits the member at i and returns where it ends, or -1.
+func member(b []byte, i int, each func(name, value []byte) bool) int {
+	name := i
+	if i = value(b, i); i < 0 || i == name || b[name] != '"' {
+		return -1
+	}
+	key := b[name+1 : i-1]
+	if i = space(b, i); i >= len(b) || b[i] != ':' {
+		return -1
+	}
+	from := space(b, i+1)
+	if i = value(b, from); i < 0 || !each(key, b[from:i]) {
+		return -1
+	}
+	return i
 }
 
 func space(b []byte, i int) int {
@@ -252,13 +328,8 @@ func text(b []byte, i int) int {
 
 // plain returns a string without escapes.
 func plain(v []byte) (string, bool) {
-	s, ok := rawPlain(v)
-	return string(s), ok
-}
-
-func rawPlain(v []byte) ([]byte, bool) {
 	if len(v) < 2 || v[0] != '"' || bytes.IndexByte(v, '\\') >= 0 {
-		return nil, false
+		return "", false
 	}
-	return v[1 : len(v)-1], true
+	return string(v[1 : len(v)-1]), true
 }

@@ -83,6 +83,9 @@ func ParseFrame(line []byte) (Frame, error) {
 	case !utf8.Valid(trimmed):
 		return f, fmt.Errorf("%w: it is not UTF-8", ErrNotObject)
 	}
+	if quickly, ok := quick(trimmed); ok {
+		return quickly, nil
+	}
 	if err := json.Unmarshal(trimmed, &f); err != nil {
 		var field *json.UnmarshalTypeError
 		if !errors.As(err, &field) {
