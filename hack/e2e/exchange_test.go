@@ -15,6 +15,7 @@ import (
 
 	"quotes/hack/e2e/history"
 	"quotes/hack/e2e/judge"
+	"quotes/hack/e2e/kube"
 	"quotes/src/quote"
 	"quotes/src/wire"
 )
@@ -24,8 +25,9 @@ const exchangeBreaker = "exchange"
 
 // What consumers are promised around the exchange, on a cluster.
 const (
-	staleIn = 2 * time.Second
-	liveIn  = 5 * time.Second
+	staleIn  = 2 * time.Second
+	reasonIn = time.Second // from core's own word that the breaker is open until prices say so
+	liveIn   = 5 * time.Second
 )
 
 // The exchange is scaled to 0: last prices, stale with a reason and an age; the breaker opens; reports go on and are whole. It
@@ -51,7 +53,7 @@ func exchangeGoneAndBack(t *testing.T, s *suite) {
 		Feed: true, Symbols: s.symbols, Least: 8 * rate,
 	}))
 	require.NoError(t, judge.Turned(s.seen.Events(), judge.Turn{
-		Since: open, Until: until, State: quote.Stale, Reasons: []quote.Reason{quote.BreakerOpen}, Feed: true, Symbols: s.symbols, Least: 8 * rate,
+		Since: open, Bound: reasonIn, Until: until, State: quote.Stale, Reasons: []quote.Reason{quote.BreakerOpen}, Feed: true, Symbols: s.symbols, Least: 8 * rate,
 	}))
 
 	require.NoError(t, s.Scale(s.ctx, s.namespace, release+"-external", 1))
@@ -62,11 +64,25 @@ func exchangeGoneAndBack(t *testing.T, s *suite) {
 		Since: back, Bound: liveIn, Until: time.Now(), State: quote.Live, Feed: true, Symbols: s.symbols, Least: 4 * rate,
 	}))
 	require.NoError(t, judge.Whole(s.seen.Events(), history.Window{From: began, To: time.Now()}, 30*rate))
+	s.stayedReady(t, began)
 	s.cycled(t, began)
 	state, transitions, err := s.breaker(s.ctx)
 	require.NoError(t, err)
 	require.Equal(t, "closed", state)
 	require.NoError(t, judge.Cycle(transitions), "in REQ_STATUS")
+}
+
+// stayedReady fails where a pod that is not the exchange was unready since a moment: readiness speaks of a process's own
+// ability to answer, not of others.
+func (s *suite) stayedReady(t *testing.T, since time.Time) {
+	t.Helper()
+	pods, err := s.Pods(s.ctx, s.namespace, "")
+	require.NoError(t, err)
+	for i := range pods {
+		if c := kube.Component(&pods[i]); c != "external" && c != "test" {
+			require.True(t, kube.ReadySince(&pods[i]).Before(since), "%s was unready", pods[i].Name)
+		}
+	}
 }
 
 // breaker returns the state of the breaker before the exchange, and its latest transitions, from core's status.

@@ -22,6 +22,16 @@ func Ready(p *corev1.Pod) bool {
 	})
 }
 
+// ReadySince returns since when a pod is ready, to the second; the far future where it is not.
+func ReadySince(p *corev1.Pod) time.Time {
+	for _, c := range p.Status.Conditions {
+		if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue {
+			return c.LastTransitionTime.Time
+		}
+	}
+	return time.Unix(1<<40, 0)
+}
+
 // Restarts counts the restarts of a pod's containers.
 func Restarts(p *corev1.Pod) (n int32) {
 	for _, s := range p.Status.ContainerStatuses {
