@@ -41,7 +41,8 @@ func TestFramesOfOursGoTheQuickWay(t *testing.T) {
 	prev, held := uint64(0), int64(5)
 	for _, f := range []Frame{
 		{Type: TypePublish, Topic: "quotes.PETR4", Epoch: 1, Seq: 2, Prev: &prev, PrevEpoch: 3, Skipped: 4, Why: "lag", Snapshot: true, Source: "lost", HeldMS: &held, FeedSeq: 9, Untimed: true, Payload: []byte(`{"x":"\"é\""}`)},
-		{Type: TypeRespHist, ID: 7, More: true, BudgetMS: 3, Payload: []byte(`[]`)}, {Type: "X"},
+		{Type: TypeRespHist, ID: 7, More: true, BudgetMS: 3, Payload: []byte(`[]`)},
+		{Type: "X"},
 	} {
 		line := f.Append(nil)
 		got, ok := quick(trim(line))
