@@ -16,6 +16,7 @@ import (
 
 	"quotes/src/aggregator"
 	"quotes/src/placement"
+	"quotes/src/quote"
 	"quotes/src/wire"
 )
 
@@ -58,22 +59,30 @@ func build(t *testing.T, cfg aggregator.Config) *world {
 	t.Helper()
 	w := &world{}
 	w.core = serve(t, func(f wire.Frame) (wire.Frame, error) {
-		if f.Topic != "" && f.Topic != "A" {
-			return wire.Frame{}, wire.Errorf(wire.BadSymbol, "unknown symbol %s", f.Topic)
+		if f.Topic != "" && f.Topic != "A" || strings.Contains(string(f.Payload), "NONE") {
+			return wire.Frame{}, wire.Errorf(wire.BadSymbol, "unknown symbol %s%s", f.Topic, f.Payload)
 		}
-		return wire.Frame{Type: wire.TypeRespQuote, Payload: []byte(`{"symbol":"A","price":"1.50","quality":{"state":"live","age_ms":40}}`)}, nil
+		const quote = `{"symbol":"A","price":"1.50","quality":{"state":"live","age_ms":40}}`
+		switch {
+		case f.Type == wire.TypeReqStatus:
+			return wire.Make(wire.TypeRespStatus, wire.Status{Process: "core", Version: "x", Peers: []wire.Peer{{Name: "external", State: "up"}}}), nil
+		case len(f.Payload) > 0:
+			return wire.Frame{Type: wire.TypeRespQuote, Payload: []byte("[" + quote + "]")}, nil
+		}
+		return wire.Frame{Type: wire.TypeRespQuote, Payload: []byte(quote)}, nil
 	})
 	var list []string
 	for i := range 3 {
 		s := serve(t, func(f wire.Frame) (wire.Frame, error) {
 			var req wire.ReqHist
 			if f.Type != wire.TypeReqHist || f.Decode(&req) != nil {
-				return wire.Make(wire.TypeRespStatus, wire.Status{}), nil
+				return wire.Make(wire.TypeRespStatus, wire.Status{Process: "shard", Version: "x"}), nil
 			}
 			resp := wire.RespHist{Records: []wire.Record{}, InSync: map[int]bool{}}
 			for _, s := range req.Symbols {
 				resp.InSync[placement.Slot(string(s))] = true
 				if s == "A" {
+					resp.Ranges = map[quote.Topic][]quote.Range{"trades.A": {{Epoch: 1, First: 1, Last: 1}}}
 					resp.Records = append(resp.Records, wire.Record{Topic: "trades.A", Epoch: 1, Seq: 1, Payload: []byte(`{"id":"7","symbol":"A","price":"1.50","quantity":"2","timestamp":"2026-01-01T00:00:00.000000Z"}`)})
 				}
 			}
