@@ -111,7 +111,8 @@ func TestHowManyRunAtATime(t *testing.T) {
 		}
 	})
 	require.Len(t, render(t, nil).budgets, 2)
-	require.Empty(t, render(t, read(t, folder+"/ci/single-values.yaml")).budgets)
+	require.Empty(t, render(t, read(t, folder+"/ci/single-values.yaml")).budgets, "one of a kind must not hold up a drain")
+	require.Empty(t, render(t, map[string]any{"podDisruptionBudget": map[string]any{"enabled": false}}).budgets)
 }
 
 func TestShardsStartTogetherAndKeepTheirVolumes(t *testing.T) {

@@ -11,6 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
 	"sigs.k8s.io/yaml"
 
@@ -50,6 +52,32 @@ func TestServicesLeadToPortsThatAreListenedOn(t *testing.T) {
 			require.Equal(t, admin, listens(t, o.config(t, c)["QUOTES_ADMIN"]), c)
 		}
 	})
+}
+
+// A monitor finds one Service by its labels, and behind it the admin ports of all pods, ready or not.
+func TestTheMonitorScrapesEveryPod(t *testing.T) {
+	require.Empty(t, render(t, nil).others)
+	o := render(t, read(t, folder+"/ci/large-values.yaml"))
+	require.Len(t, o.others, 1)
+	monitor := o.others[0]
+	require.Equal(t, "ServiceMonitor", monitor.GetKind())
+	require.Equal(t, "prometheus", monitor.GetLabels()["release"], "the operator finds it by what the values say")
+	match, _, err := unstructured.NestedStringMap(monitor.Object, "spec", "selector", "matchLabels")
+	require.NoError(t, err)
+	var found []*corev1.Service
+	for _, s := range o.services {
+		if labels.SelectorFromSet(match).Matches(labels.Set(s.Labels)) {
+			found = append(found, s)
+		}
+	}
+	require.Len(t, found, 1)
+	require.True(t, found[0].Spec.PublishNotReadyAddresses)
+	require.Subset(t, o.selected(t, metav1.LabelSelector{MatchLabels: found[0].Spec.Selector}), components())
+	ends, _, err := unstructured.NestedSlice(monitor.Object, "spec", "endpoints")
+	require.NoError(t, err)
+	require.Len(t, ends, 1)
+	require.Equal(t, found[0].Spec.Ports[0].Name, ends[0].(map[string]any)["port"])
+	require.Equal(t, "admin", found[0].Spec.Ports[0].TargetPort.StrVal)
 }
 
 // listens returns the port of an address that is every one of the pod's own.
