@@ -136,14 +136,15 @@ func (e *Engine) Run(ctx context.Context) error {
 		case <-tick.C:
 		}
 		for _, n := range e.nodes {
-			if n.wantsProbe() {
+			if n.wantsProbe(e.now()) {
 				probes.Go(func() { e.probe(ctx, n) })
 			}
 		}
 	}
 }
 
-func (n *node) wantsProbe() bool {
+func (n *node) wantsProbe(now time.Duration) bool {
+	n.load(now) // it may be due to become suspect
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if !n.suspect || n.probing || n.Probe == nil {

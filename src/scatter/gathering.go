@@ -310,6 +310,7 @@ func (g *gathering[R]) close(ctx context.Context) {
 			continue
 		}
 		g.engine.outrun.Add(1)
+		g.engine.nodes[c.node].outrun(c.began)
 		if row.State == Skipped {
 			row.Err, row.Took = ErrOutrun, now-c.began
 		}

@@ -117,6 +117,25 @@ func TestAHungNodeIsSuspectAndAskedLastUntilItAnswers(t *testing.T) {
 	})
 }
 
+// A hedge that wins at once must not hide that the node says nothing at all.
+func TestANodeWhoseCallsAreAlwaysOutrunIsSuspectAllTheSame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 3, scatter.Config{Extra: 1})
+		r.warm(t, 60)
+		r.is(0, ever)
+		before := r.calls[0].Load()
+		for range 20 {
+			_, took := r.ask(t, []int{0, 1})
+			require.LessOrEqual(t, took, 3*time.Millisecond, "the hedge after 2 ms wins")
+			time.Sleep(3 * time.Millisecond)
+		}
+		require.LessOrEqual(t, r.calls[0].Load()-before, int64(2))
+		require.True(t, r.Suspect(0))
+		time.Sleep(2 * time.Second)
+		require.False(t, r.Suspect(0), "without a probe it gets a second chance")
+	})
+}
+
 func TestAHungNodeOpensItsBreakerByProbesAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, err := breaker.New(breaker.Config{Name: "0", ConsecutiveFailures: 3, OpenFor: time.Hour, OpenMax: time.Hour})

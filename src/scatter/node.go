@@ -42,6 +42,7 @@ type node struct {
 	answered    time.Duration // when it last answered anything
 	suspect     bool
 	since       time.Duration // when it became suspect
+	doubtAt     time.Duration // when it will be, unless it answers something before: a call was given up; 0: not so
 	probing     bool
 	ring        [remembered]time.Duration
 	count       int           // answers recorded, ever
@@ -64,7 +65,7 @@ func (n *node) end(now, took time.Duration, answered bool) {
 	if !answered {
 		return
 	}
-	n.answered, n.suspect = now, false
+	n.answered, n.suspect, n.doubtAt = now, false, 0
 	n.ring[n.count%remembered] = took
 	n.count++
 	if n.count%resorted == 0 || n.count < resorted {
@@ -122,27 +123,37 @@ func (n *node) silentAt(began time.Duration) time.Duration {
 }
 
 // doubt makes the node suspect.
-func (n *node) doubt(now time.Duration) (first bool) {
+func (n *node) doubt(now time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	first = !n.suspect
-	if first {
-		n.suspect, n.since = true, now
+	if !n.suspect {
+		n.suspect, n.since, n.doubtAt = true, now, 0
 	}
-	return first
 }
 
 // trust ends suspicion.
 func (n *node) trust(now time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.suspect, n.answered = false, now
+	n.suspect, n.answered, n.doubtAt = false, now, 0
+}
+
+// outrun notes that a call which began at a time is not waited for any more: from when on its silence is suspect.
+func (n *node) outrun(began time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.answered <= began && n.doubtAt == 0 {
+		n.doubtAt = began + suspectAfter*n.quantile()
+	}
 }
 
 // load is what the choice of a node goes by.
 func (n *node) load(now time.Duration) (suspect, slow bool, outstanding int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.doubtAt > 0 && now >= n.doubtAt {
+		n.suspect, n.since, n.doubtAt = true, now, 0
+	}
 	if n.suspect && n.Probe == nil && now-n.since > suspectFor {
 		n.suspect = false
 	}
