@@ -31,6 +31,9 @@ type Config struct {
 	MemtableMB int // memory for rows not yet in a table, in MiB, up to twice that; 16
 	RepairMB   int // most that is copied from one twin a second, in MiB; 64
 
+	// LockWait is how long to wait for a data folder that another process still has; none. A pod's successor may come early.
+	LockWait time.Duration
+
 	// RepairEvery is how often a slot that is not in sync is looked at again; 500 ms.
 	RepairEvery time.Duration
 
@@ -48,6 +51,7 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 	fs.StringVar(&c.Listen, "listen", c.Listen, "data port, HOST:PORT (default HOST:9001+N, with --host)")
 	fs.StringVar(&c.Host, "host", or(c.Host, "127.0.0.1"), "host to listen on where --listen is not given")
 	fs.StringVar(&c.Data, "data", c.Data, "data folder (default out/data/NAME)")
+	fs.DurationVar(&c.LockWait, "lock-wait", c.LockWait, "how long to wait for a data folder that another process still has")
 	fs.StringVar(&c.Shards, "shards", or(c.Shards, placement.Laptop), "all shards, NAME=HOST:PORT,…")
 	fs.IntVar(&c.Copies, "copies", or(c.Copies, 2), "shards that own each slot")
 	fs.IntVar(&c.CacheMB, "cache-mb", or(c.CacheMB, 32), "memory for blocks read, MiB")

@@ -1,12 +1,14 @@
 package shard
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
@@ -365,4 +367,22 @@ func TestMetricsCanBeGathered(t *testing.T) {
 	require.Equal(t, 4, n)
 	require.NoError(t, s.engine.close())
 	require.NoError(t, s.ln.Close())
+}
+
+func TestASuccessorWaitsForTheDataFolder(t *testing.T) {
+	dir := t.TempDir()
+	old := openDisk(t, vfs.Default, dir)
+	cfg := Config{Listen: "127.0.0.1:0", Data: dir, Log: testLog(), LockWait: time.Minute}
+	got := make(chan error, 1)
+	go func() {
+		s, err := New(cfg)
+		if err == nil {
+			ctx, cancel := context.WithCancel(context.Background())
+			cancel()
+			err = s.Run(ctx)
+		}
+		got <- err
+	}()
+	time.AfterFunc(200*time.Millisecond, old.stop)
+	require.NoError(t, <-got)
 }

@@ -48,6 +48,9 @@ func New(cfg Config) (*Shard, error) {
 		return nil, err
 	}
 	err = s.open()
+	for end := time.Now().Add(cfg.LockWait); errors.Is(err, ErrInUse) && time.Now().Before(end); err = s.open() {
+		time.Sleep(100 * time.Millisecond) // nothing tells when a lock is free
+	}
 	if errors.Is(err, ErrInUse) {
 		err = fmt.Errorf("%w (is another %s running?)", err, cfg.Name)
 	}

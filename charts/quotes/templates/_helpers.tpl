@@ -81,6 +81,7 @@ QUOTES_COPIES: {{ $v.shard.copies | quote }}
 QUOTES_HOST: "0.0.0.0"
 QUOTES_ADMIN: ":19001"
 QUOTES_DATA: /data
+QUOTES_LOCK_WAIT: 10s
 QUOTES_SHARDS: {{ include "quotes.shards" .root | quote }}
 QUOTES_COPIES: {{ $v.shard.copies | quote }}
 {{- else if eq .component "aggregator" }}
