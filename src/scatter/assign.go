@@ -23,7 +23,7 @@ func (g *gathering[R]) assign(keys []int, w why) {
 			if !g.engine.spend() {
 				return
 			}
-		case failover:
+		case failover, resort:
 			g.engine.failovers.Add(1)
 		default:
 			g.engine.earn()
@@ -43,6 +43,7 @@ func (g *gathering[R]) choose(keys []int, w why, now time.Duration) int {
 	type candidate struct {
 		node, owns, outstanding int
 		suspect                 bool
+		answered                time.Duration
 	}
 	best := candidate{node: -1}
 	better := func(c candidate) bool {
@@ -51,6 +52,8 @@ func (g *gathering[R]) choose(keys []int, w why, now time.Duration) int {
 			return true
 		case c.suspect != best.suspect:
 			return best.suspect
+		case c.suspect && c.answered != best.answered: // who spoke last is likeliest to speak
+			return c.answered > best.answered
 		case c.owns != best.owns:
 			return c.owns > best.owns
 		}
@@ -83,8 +86,8 @@ func (g *gathering[R]) choose(keys []int, w why, now time.Duration) int {
 	for i := range candidates {
 		c := candidates[(i+turn)%len(candidates)]
 		var slow bool
-		c.suspect, slow, c.outstanding = g.engine.nodes[c.node].load(now)
-		if slow && w != first {
+		c.suspect, slow, c.outstanding, c.answered = g.engine.nodes[c.node].load(now)
+		if slow && (w == hedge || w == failover) {
 			continue // to ask a slow one on top of another makes nothing faster
 		}
 		if better(c) {

@@ -16,6 +16,7 @@
 //   - A node that answered nothing for three times its own 95th percentile, with a call outstanding, is suspect: what waits
 //     for it fails over, uncharged, to a twin that is not slow, and it is asked last until it answers something. A probe
 //     does that test in the background, through the breaker; no user's request is the guinea pig.
+//   - When half of the time is over, every owner of what is still open is asked, slow or suspect or not.
 //   - A call that outlives its deadline is a failure for the breaker; one that was canceled, by the caller or because it
 //     was outrun, is none.
 //

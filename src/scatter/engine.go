@@ -88,7 +88,7 @@ func (e *Engine) Reach(i int) time.Duration { return e.nodes[i].delay() }
 
 // Suspect reports whether a node is suspect.
 func (e *Engine) Suspect(i int) bool {
-	suspect, _, _ := e.nodes[i].load(e.now())
+	suspect, _, _, _ := e.nodes[i].load(e.now())
 	return suspect
 }
 
@@ -116,7 +116,7 @@ func (e *Engine) spend() bool {
 func (e *Engine) brownout(now time.Duration) bool {
 	slow := 0
 	for _, n := range e.nodes {
-		if _, s, _ := n.load(now); s {
+		if _, s, _, _ := n.load(now); s {
 			slow++
 		}
 	}

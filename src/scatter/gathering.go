@@ -36,7 +36,8 @@ type gathering[R any] struct {
 	open    int // keys that are not covered
 	live    []*call[R]
 	answers chan *call[R]
-	ended   bool // the question itself was refused
+	ended   bool          // the question itself was refused
+	resort  time.Duration // when half of the time is over: then every owner is asked; 0: never, or done
 	timer   *time.Timer
 	res     Result[R]
 }
@@ -48,6 +49,7 @@ const (
 	first why = iota
 	failover
 	hedge
+	resort
 )
 
 func (g *gathering[R]) all() []int {
@@ -83,7 +85,7 @@ func (g *gathering[R]) wait(ctx context.Context) {
 
 // arm returns when the next call is to be looked at.
 func (g *gathering[R]) arm() <-chan time.Time {
-	var next time.Duration
+	next := g.resort
 	for _, c := range g.live {
 		for _, at := range [...]time.Duration{c.hedgeAt, c.silent} {
 			if at > 0 && (next == 0 || at < next) {
@@ -106,6 +108,10 @@ func (g *gathering[R]) arm() <-chan time.Time {
 // tick hedges and fails over the calls that are due.
 func (g *gathering[R]) tick() {
 	now := g.engine.now()
+	last := g.resort > 0 && g.resort <= now
+	if last {
+		g.resort = 0
+	}
 	for _, c := range g.live { // launch appends to it: new calls are not looked at
 		n := g.engine.nodes[c.node]
 		if c.silent > 0 && c.silent <= now {
@@ -120,6 +126,9 @@ func (g *gathering[R]) tick() {
 			if !g.engine.brownout(now) {
 				g.assign(g.unasked(c), hedge)
 			}
+		}
+		if last {
+			g.assign(g.unasked(c), resort)
 		}
 	}
 }
@@ -246,10 +255,10 @@ func (g *gathering[R]) launch(node int, keys []int, w why, free bool) {
 			return
 		}
 	}
-	row.Hedged = row.Hedged || w == hedge || w == failover
+	row.Hedged = row.Hedged || w != first
 	ctx, cancel := context.WithCancel(g.ctx)
 	c := &call[R]{node: node, keys: keys, row: at, began: g.engine.now(), free: free, cancel: cancel}
-	if w != hedge && !free {
+	if w == first && !free {
 		c.hedgeAt = g.hedgeAt(c)
 	}
 	if !free {

@@ -159,6 +159,29 @@ func TestAHungNodeOpensItsBreakerByProbesAlone(t *testing.T) {
 	})
 }
 
+// Whatever is thought of the twin, coverage does not suffer for it.
+func TestASlowTwinIsAskedWhenHalfOfTheTimeIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2, scatter.Config{})
+		r.warm(t, 100)
+		for i := range r.took {
+			r.is(i, 20*time.Millisecond)
+		}
+		r.warm(t, 30) // both are slow now
+		r.is(0, ever)
+		slow := 0
+		for range 10 {
+			res, took := r.ask(t, []int{0, 1})
+			require.InDelta(t, 1, res.Coverage(), 0)
+			require.LessOrEqual(t, took, 520*time.Millisecond)
+			if took > 100*time.Millisecond {
+				slow++
+			}
+		}
+		require.LessOrEqual(t, slow, 1, "of suspects the one that spoke last is asked")
+	})
+}
+
 func TestNothingIsHedgedWhileMostAreSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 3, scatter.Config{MinDelay: 2 * time.Millisecond})

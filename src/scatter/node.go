@@ -148,7 +148,7 @@ func (n *node) outrun(began time.Duration) {
 }
 
 // load is what the choice of a node goes by.
-func (n *node) load(now time.Duration) (suspect, slow bool, outstanding int) {
+func (n *node) load(now time.Duration) (suspect, slow bool, outstanding int, answered time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.doubtAt > 0 && now >= n.doubtAt {
@@ -157,7 +157,7 @@ func (n *node) load(now time.Duration) (suspect, slow bool, outstanding int) {
 	if n.suspect && n.Probe == nil && now-n.since > suspectFor {
 		n.suspect = false
 	}
-	return n.suspect, n.suspect || n.slowNow, n.outstanding
+	return n.suspect, n.suspect || n.slowNow, n.outstanding, n.answered
 }
 
 // refuses reports whether the breaker lets nothing through.

@@ -90,6 +90,10 @@ func Gather[R any](ctx context.Context, e *Engine, q Query[R]) Result[R] {
 		answers: make(chan *call[R], 2*room), // each call has a key that its node was not asked before, or is a second chance
 	}
 	g.res.Covered = make([]bool, len(q.Keys))
+	if deadline, ok := ctx.Deadline(); ok {
+		now := e.now()
+		g.resort = now + (deadline.Sub(e.start)-now)/2
+	}
 	g.skipOpen()
 	g.assign(g.all(), first)
 	g.wait(ctx)
