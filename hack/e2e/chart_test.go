@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/go-retryablehttp"
 	"github.com/stretchr/testify/require"
 
+	"quotes/hack/e2e/judge"
 	"quotes/src/wire"
 )
 
@@ -69,4 +70,6 @@ func upgradeRefused(t *testing.T, s *suite) {
 	err := s.release.Upgrade(s.ctx, values)
 	require.ErrorContains(t, err, "shard.replicas")
 	require.ErrorContains(t, err, "growing is not built yet")
+	w := s.hold(t, rate)
+	require.NoError(t, judge.Whole(s.seen.Events(), w, 2*rate))
 }

@@ -54,6 +54,7 @@ type suite struct {
 	symbols   []quote.Symbol
 	table     *placement.Table
 	changes   map[string]map[string]any // to the values, by upgrades
+	judged    time.Time                 // up to where the feed was
 	concerned map[string]bool           // components and pods that the scenario of now may have replaced
 }
 

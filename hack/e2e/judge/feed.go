@@ -10,8 +10,9 @@ import (
 
 // Contiguous fails where a subscriber's view does not add up: a seq that neither came nor was told as skipped or lost, one
 // that came twice, a position that goes back, a prev that is not what came before, or anything else that breaks the protocol.
-// It judges the whole history, over reconnects: the subscriber resumes from its positions.
-func Contiguous(events []history.Event, least int) error {
+// It reads the whole history, over reconnects, as the subscriber resumes from its positions; what is wrong counts within the
+// window. least is of all frames.
+func Contiguous(events []history.Event, w history.Window, least int) error {
 	const what = "seqs are contiguous"
 	last := map[quote.Topic]quote.Point{}
 	judged := 0
@@ -33,14 +34,14 @@ func Contiguous(events []history.Event, least int) error {
 		case history.Fault:
 			wrong = e.Text
 		}
-		if wrong != "" {
+		if wrong != "" && w.Has(e.At) {
 			faults = append(faults, fault{e.At, wrong})
 		}
 	}
 	if err := floor(what, judged, least); err != nil {
 		return err
 	}
-	return verdict(what, events[0].At, judged, faults)
+	return verdict(what, w.From, judged, faults)
 }
 
 // follows says what is wrong with a frame behind the one before, nothing where it is right.

@@ -51,7 +51,7 @@ func TestContiguous(t *testing.T) {
 		"snapshot repeated":  {frame(1, 1, 0), snapshot(1, 1), frame(1, 2, 1)},
 		"other events":       {frame(1, 1, 0), {Kind: history.Down}, {Kind: history.Up}, {Kind: history.Report}, frame(1, 2, 1)},
 	} {
-		require.NoError(t, judge.Contiguous(events, 1), name)
+		require.NoError(t, judge.Contiguous(events, history.Window{}, 1), name)
 	}
 	for name, events := range map[string][]history.Event{
 		"a hole":                    {frame(1, 1, 0), frame(1, 3, 2)},
@@ -68,10 +68,13 @@ func TestContiguous(t *testing.T) {
 		"an error from the broker":  {frame(1, 1, 0), {Kind: history.Fault, Text: "internal"}},
 		"a hole over a new session": {frame(1, 1, 0), {Kind: history.Down}, {Kind: history.Up}, frame(1, 3, 2)},
 	} {
-		require.ErrorContains(t, judge.Contiguous(events, 1), "1 of", name)
+		require.ErrorContains(t, judge.Contiguous(events, history.Window{}, 1), "1 of", name)
 	}
-	require.ErrorIs(t, judge.Contiguous([]history.Event{frame(1, 1, 0)}, 2), judge.ErrTooFew)
-	require.ErrorIs(t, judge.Contiguous(nil, 1), judge.ErrTooFew)
+	hole := []history.Event{frame(1, 1, 0), frame(1, 3, 2), frame(1, 4, 3)}
+	require.Error(t, judge.Contiguous(hole, window(3, 4), 1))
+	require.NoError(t, judge.Contiguous(hole, window(4, 5), 1), "before the window")
+	require.ErrorIs(t, judge.Contiguous([]history.Event{frame(1, 1, 0)}, history.Window{}, 2), judge.ErrTooFew)
+	require.ErrorIs(t, judge.Contiguous(nil, history.Window{}, 1), judge.ErrTooFew)
 }
 
 func TestGapsAreThoseOfTheWindow(t *testing.T) {

@@ -165,11 +165,15 @@ func TestTurned(t *testing.T) {
 
 func TestOrdered(t *testing.T) {
 	live, rec := quote.Quality{State: quote.Live}, quote.Quality{State: quote.Recovering}
-	silent := quote.Quality{State: quote.Stale, Reason: quote.FeedSilent}
-	w := history.Window{}
-	require.NoError(t, judge.Ordered(frames(live, silent, silent, rec, live), w, 10))
+	silent, open := quote.Quality{State: quote.Stale, Reason: quote.FeedSilent}, quote.Quality{State: quote.Stale, Reason: quote.BreakerOpen}
+	w := history.Window{From: at(0)}
+	require.NoError(t, judge.Ordered(frames(live, silent, open, open, rec, live), w, 12))
+	require.NoError(t, judge.Ordered(frames(live, silent, live), w, 1), "the session was silent, and not cut")
 	require.ErrorIs(t, judge.Ordered(frames(live), w, 3), judge.ErrTooFew)
-	require.ErrorContains(t, judge.Ordered(frames(live, silent, live), w, 1), "right after stale")
+	require.ErrorContains(t, judge.Ordered(frames(live, open, live), w, 1), "right after stale")
+	require.ErrorContains(t, judge.Ordered(frames(live, silent, open, live), w, 1), "right after stale")
+	require.NoError(t, judge.Ordered(frames(live, open, live), history.Window{From: at(21)}, 1), "before the window")
+	require.Error(t, judge.Ordered(frames(live, open, live), history.Window{From: at(20)}, 1), "what came before it counts")
 	require.Error(t, judge.Ordered(frames(quote.Quality{State: quote.Stale}), w, 1), "stale without a reason")
 	require.Error(t, judge.Ordered(frames(quote.Quality{State: quote.Live, Reason: quote.FeedSilent}), w, 1))
 }
@@ -183,6 +187,20 @@ func TestSource(t *testing.T) {
 	require.ErrorContains(t, judge.Source(events, at(500), 1499*time.Millisecond, "lost"), "late")
 	require.ErrorContains(t, judge.Source(events, at(500), time.Hour, "recovering"), "none")
 	require.ErrorIs(t, judge.Source(events, at(3000), time.Hour, "lost"), judge.ErrTooFew)
+}
+
+func TestPrompt(t *testing.T) {
+	slow := steady(func(i int, e *history.Event) {
+		if e.LatencyMS = 5; i < 10 {
+			e.LatencyMS = 1001
+		}
+	})
+	w := window(0, 1000)
+	require.NoError(t, judge.Prompt(slow, w, time.Second, 0.9, 100))
+	require.ErrorContains(t, judge.Prompt(slow, w, time.Second, 0.91, 100), "90 of 100")
+	require.NoError(t, judge.Prompt(slow, w, 1001*time.Millisecond, 1, 100))
+	require.Error(t, judge.Prompt(steady(failing(0, 11)), w, time.Second, 0.9, 100), "no answer is not prompt")
+	require.ErrorIs(t, judge.Prompt(slow, w, time.Second, 0.9, 101), judge.ErrTooFew)
 }
 
 func TestLatencyInWords(t *testing.T) {

@@ -98,26 +98,31 @@ func (t *Turn) feed(events []history.Event, due time.Time) (faults []fault) {
 	return faults
 }
 
-// Ordered fails where the feed calls a price live right after stale: recovering must stand between, and each stale one must
-// say why.
+// Ordered fails where, in the window, the feed calls a price live right after one that was stale for another reason than
+// silence: the session was cut, and recovering must stand between. Each stale one must say why, and only it. What came before
+// the window is read for what it leaves behind; least is of all frames.
 func Ordered(events []history.Event, w history.Window, least int) error {
 	const what = "prices recover before they are live"
-	before := map[quote.Symbol]quote.State{}
+	before := map[quote.Symbol]quote.Quality{}
 	judged := 0
 	var faults []fault
 	for i := range events {
 		e := &events[i]
-		if e.Kind != history.Frame || e.State == "" || !w.Has(e.At) {
+		if e.Kind != history.Frame || e.State == "" {
 			continue
 		}
 		judged++
-		if before[e.Symbol] == quote.Stale && e.State == quote.Live && !e.Snapshot {
-			faults = append(faults, fault{e.At, fmt.Sprintf("%s is live right after stale", e.Symbol)})
+		was := before[e.Symbol]
+		before[e.Symbol] = quote.Quality{State: e.State, Reason: e.Reason}
+		if !w.Has(e.At) {
+			continue
+		}
+		if was.State == quote.Stale && was.Reason != quote.FeedSilent && e.State == quote.Live && !e.Snapshot {
+			faults = append(faults, fault{e.At, fmt.Sprintf("%s is live right after stale (%s)", e.Symbol, was.Reason)})
 		}
 		if (e.State == quote.Stale) != (e.Reason != "") {
 			faults = append(faults, fault{e.At, fmt.Sprintf("%s is %s, reason %q", e.Symbol, e.State, e.Reason)})
 		}
-		before[e.Symbol] = e.State
 	}
 	if err := floor(what, judged, least); err != nil {
 		return err

@@ -78,9 +78,9 @@ func (p *probed) count(t *testing.T, from time.Time, each int, ok func(history.E
 func (p *probed) contiguous(t *testing.T) {
 	t.Helper()
 	require.Eventually(t, func() bool {
-		return !errors.Is(judge.Contiguous(p.seen.Events(), 200), judge.ErrTooFew)
+		return !errors.Is(judge.Contiguous(p.seen.Events(), history.Window{}, 200), judge.ErrTooFew)
 	}, patience, 20*time.Millisecond)
-	require.NoError(t, judge.Contiguous(p.seen.Events(), 200))
+	require.NoError(t, judge.Contiguous(p.seen.Events(), history.Window{}, 200))
 }
 
 func whole(e history.Event) bool { return e.Class == "" && e.Coverage == 1 && e.State == quote.Live }

@@ -122,6 +122,9 @@ func (p *web) run(ctx context.Context) {
 
 func (p *web) ask(ctx context.Context, symbol quote.Symbol) (got answer, err error) {
 	target := fmt.Sprintf("http://%s/v1/report?symbol=%s&limit=%d", p.addr, url.QueryEscape(string(symbol)), trades)
+	if deadline, ok := ctx.Deadline(); ok { // as over TCP, where it crosses the wire by itself
+		target += fmt.Sprintf("&budget_ms=%d", max(time.Until(deadline).Milliseconds(), 1))
+	}
 	req, err := retryablehttp.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 	if err != nil {
 		return got, &failure{history.BadAnswer, err}

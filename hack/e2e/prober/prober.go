@@ -17,7 +17,7 @@ type Config struct {
 	Broker     string            // HOST:PORT of the feed; no subscriber where empty
 	Symbols    []quote.Symbol    // asked for in turn. Required
 	Rate       float64           // reports a second on each of the four paths; 5
-	Timeout    time.Duration     // of one report, from when it is due; 3 s
+	Timeout    time.Duration     // of one report, from when it is due, and its budget; 5 s
 	MostFlying int               // requests of one path under way; 64
 	History    *history.Recorder // Required
 }
@@ -49,7 +49,7 @@ func New(cfg Config) (*Prober, error) {
 		return nil, fmt.Errorf("rate %v: want up to 1000 a second", cfg.Rate)
 	}
 	if cfg.Timeout == 0 {
-		cfg.Timeout = 3 * time.Second
+		cfg.Timeout = 5 * time.Second
 	}
 	if cfg.MostFlying == 0 {
 		cfg.MostFlying = 64
