@@ -27,6 +27,7 @@ type web struct {
 
 	leaving <-chan struct{} // the process ends: streams do too
 	streams atomic.Int64
+	open    atomic.Int64 // connections
 	zips    sync.Pool
 }
 
@@ -56,13 +57,36 @@ func newWeb(a *Aggregator) (*web, error) {
 	return w, nil
 }
 
-// accept takes a connection over.
+// mostHTTP bounds the connections that speak HTTP: streams and a thousand others.
+const mostHTTP = mostStreams + 1_000
+
+// accept takes a connection over, unless there are too many.
 func (w *web) accept(nc net.Conn) {
-	select {
-	case w.conns <- nc:
-	case <-w.done:
-		_ = nc.Close()
+	c := &counted{Conn: nc, open: &w.open}
+	if w.open.Add(1) > mostHTTP {
+		_ = nc.SetWriteDeadline(time.Now().Add(time.Second))
+		_, _ = nc.Write([]byte("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"))
+		_ = c.Close()
+		return
 	}
+	select {
+	case w.conns <- c:
+	case <-w.done:
+		_ = c.Close()
+	}
+}
+
+// counted is a connection that is counted until it is closed.
+type counted struct {
+	net.Conn
+	open *atomic.Int64
+	once sync.Once
+}
+
+// Close closes the connection.
+func (c *counted) Close() error {
+	c.once.Do(func() { c.open.Add(-1) })
+	return c.Conn.Close()
 }
 
 // run serves until ctx ends, then lets requests in work end.

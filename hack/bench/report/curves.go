@@ -12,10 +12,10 @@ import (
 )
 
 // each is how many questions one point of a curve is the median of.
-const each = 200
+const each = 100
 
 func point(name, addr string, next func(int) []byte, check func(int, []byte) error) (bench.Row, error) {
-	s, err := paced(addr, each, 2*every, next, check)
+	s, err := paced(addr, each, 6*every, next, check)
 	return bench.Row{Name: name, Ours: s.Median(), Unit: "ms"}, err
 }
 
