@@ -49,8 +49,9 @@ func shardsDeleted(t *testing.T, s *suite, force bool) {
 		after, err := s.Claims(s.ctx, again)
 		require.NoError(t, err)
 		require.Equal(t, volume, after, "the same volume")
+		s.hold(t, rate)
 	}
-	require.NoError(t, judge.Whole(s.seen.Events(), history.Window{From: began, To: time.Now()}, 30*rate))
+	require.NoError(t, judge.Whole(s.seen.Events(), history.Window{From: began, To: time.Now()}, 20*rate))
 	s.kept(t, promised)
 }
 

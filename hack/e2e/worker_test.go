@@ -68,7 +68,7 @@ func (s *suite) wholeWhereAnswered(w history.Window) error {
 			answered = append(answered, e)
 		}
 	}
-	return judge.Whole(answered, w, 30*rate)
+	return judge.Whole(answered, w, 20*rate)
 }
 
 // workerOfOne finds a worker with exactly one shard.
