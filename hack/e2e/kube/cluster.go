@@ -30,12 +30,12 @@ type Cluster struct {
 func Connect(ctx context.Context, name string) (*Cluster, error) {
 	option, err := kind.DetectNodeProvider()
 	if err != nil {
-		return nil, fmt.Errorf("%w: no Docker answers: start it, or run hack/ci: %w", ErrNoCluster, err)
+		return nil, fmt.Errorf("%w: no Docker engine answers: start Docker (on a Debian machine without one: sudo hack/ci/docker.sh up): %w", ErrNoCluster, err)
 	}
 	c := &Cluster{name: name, kind: kind.NewProvider(option)}
 	names, err := c.kind.List()
 	if err != nil {
-		return nil, fmt.Errorf("%w: no Docker answers: start it, or run hack/ci: %w", ErrNoCluster, err)
+		return nil, fmt.Errorf("%w: no Docker engine answers: start Docker (on a Debian machine without one: sudo hack/ci/docker.sh up): %w", ErrNoCluster, err)
 	}
 	if !slices.Contains(names, name) {
 		return nil, fmt.Errorf("%w %q: run make kind-up", ErrNoCluster, name)
