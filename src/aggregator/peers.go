@@ -112,7 +112,7 @@ func (p *peer) quotes(ctx context.Context, symbols []quote.Symbol) (map[quote.Sy
 		f, err := c.wait(ctx)
 		var q quote.Quote
 		if err == nil {
-			err = f.Decode(&q)
+			q, err = judged(&f)
 		}
 		if err != nil && wire.CodeOf(err) != wire.BadSymbol {
 			return nil, err // the waits left over end with the context
@@ -122,9 +122,32 @@ func (p *peer) quotes(ctx context.Context, symbols []quote.Symbol) (map[quote.Sy
 	return out, nil
 }
 
+// judged reads of core's quote what reports are judged by: its quality and when it was received. The quote itself goes out
+// as core wrote it.
+func judged(f *wire.Frame) (q quote.Quote, err error) {
+	plainly := fields(f.Payload, func(name, value []byte) bool {
+		ok := true
+		switch string(name) {
+		case "received":
+			var s string
+			if s, ok = plain(value); ok {
+				q.Received, err = quote.ParseTime(s)
+			}
+		case "quality":
+			ok = json.Unmarshal(value, &q.Quality) == nil
+		}
+		return ok && err == nil
+	})
+	if !plainly || q.Quality.State == "" {
+		q = quote.Quote{}
+		err = f.Decode(&q) // its word counts
+	}
+	return q, err
+}
+
 // asked is core's answer for one symbol: a quote, or that it knows none.
 type asked struct {
-	quote quote.Quote
+	quote quote.Quote     // no more than judged reads
 	raw   json.RawMessage // as core wrote it
 	err   error
 }
