@@ -30,6 +30,8 @@
 //   - The calls of a closed breaker, and refusals, take no lock and allocate nothing, but for the error, which is made
 //     anew at most once a millisecond. Each side of a call reads the clock once.
 //
-// It does not bound the calls of a closed breaker, retry, or set deadlines. While calls are under way its counts may be
-// a call apart from one another. It doesn't notice that a permit of a closed breaker is lost, or that Done is called twice.
+// It does not bound the calls of a closed breaker, retry, or set deadlines. A half-open breaker waits for callers: a probe
+// leads there, but only calls close it. Where nobody calls it stays half-open, and the next calls are its trials. While
+// calls are under way its counts may be a call apart from one another. It doesn't notice that a permit of a closed breaker
+// is lost, or that Done is called twice.
 package breaker
