@@ -37,10 +37,7 @@ func newPeer(name, addr string, log *slog.Logger) (*peer, error) {
 		Name: name, Window: 20, MinCalls: 10, FailureRate: 0.5, ConsecutiveFailures: 3,
 		OpenFor: 100 * time.Millisecond, OpenMax: time.Second, Lease: 10 * time.Second, Trials: 1,
 		Probe: p.probe, ProbeTimeout: 500 * time.Millisecond,
-		OnTransition: func(t breaker.Transition) {
-			log.Info("breaker", "breaker", t.Breaker, "from", t.From, "to", t.To, "rule", t.Rule,
-				"calls", t.Counts.Calls, "failures", t.Counts.Failures, "consecutive", t.Counts.ConsecutiveFailures, "open_for", t.OpenFor)
-		},
+		OnTransition: func(t breaker.Transition) { log.Info("breaker", t.Attrs()...) },
 	})
 	return p, err
 }
