@@ -32,7 +32,7 @@ type Conn struct {
 
 func newConn(s *Server, nc net.Conn) *Conn {
 	c := &Conn{srv: s, nc: nc, work: make(chan struct{}, s.cfg.MaxWork), freed: make(chan struct{}, 1)}
-	c.in = lineReader{conn: nc, max: s.cfg.MaxLine, line: s.cfg.LineTimeout, idle: c.idle}
+	c.in = lineReader{conn: nc, max: s.cfg.MaxLine, line: s.cfg.LineTimeout, idle: c.idle, memory: &s.memory}
 	c.out = newLineWriter(nc, s.cfg.WriteTimeout, func(err error) { c.Close(fmt.Errorf("write: %w", err)) })
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.silent.Store(s.cfg.OnSilent != nil)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,6 +16,9 @@ var errTooLong = errors.New("line too long")
 // errSlow says that a line was not complete in time after its first byte.
 var errSlow = errors.New("line too slow")
 
+// errNoRoom says that all connections together have as much of unfinished lines as the server keeps.
+var errNoRoom = errors.New("no room for the line")
+
 // lineReader reads lines under two deadlines: one for silence, one for a line that has begun.
 // One goroutine calls next; rearm, stop and let are for others.
 type lineReader struct {
@@ -23,10 +27,12 @@ type lineReader struct {
 	line    time.Duration        // a line must be complete this long after its first byte
 	idle    func() time.Duration // how long silence is allowed now; 0 is for ever
 	touched func()               // called when bytes arrive; may be nil
+	memory  *budget              // of all readers of a server; nil is without bound
 
 	buf      []byte
 	pos, end int
 	filled   bool // the last read took all the room there was
+	held     int  // bytes of the budget
 
 	mu      sync.Mutex // guards the connection's read deadline, and:
 	begun   bool       // it is a line's own, not silence's
@@ -40,7 +46,7 @@ const (
 )
 
 // next returns the next line without its newline, valid until the next call. A last line without newline counts as a line.
-// Errors: io.EOF, errTooLong, errSlow, os.ErrDeadlineExceeded for silence, or what the connection says.
+// Errors: io.EOF, errTooLong, errSlow, errNoRoom, os.ErrDeadlineExceeded for silence, or what the connection says.
 func (r *lineReader) next() ([]byte, error) {
 	scanned := r.pos
 	for fresh := true; ; fresh = false {
@@ -55,7 +61,9 @@ func (r *lineReader) next() ([]byte, error) {
 		if r.end-r.pos >= r.max {
 			return nil, errTooLong
 		}
-		r.room()
+		if !r.room() {
+			return nil, errNoRoom
+		}
 		scanned = r.end
 		if err := r.arm(fresh); err != nil {
 			return nil, err
@@ -138,20 +146,59 @@ func (r *lineReader) last(err error) ([]byte, error) {
 	return nil, err
 }
 
-// room moves what is unread to the front and grows or gives back the buffer.
-func (r *lineReader) room() {
+// room moves what is unread to the front and grows or gives back the buffer. It reports whether there is any: a line that fills the
+// buffer needs more, a busy connection only would like it.
+func (r *lineReader) room() bool {
 	unread := r.end - r.pos
+	full := unread == len(r.buf)
 	switch {
 	case unread == 0 && len(r.buf) > readMost:
-		r.buf = make([]byte, readChunk) // one long line must not cost the connection for ever
-	case unread == len(r.buf), r.filled && len(r.buf) < readMost:
-		grown := make([]byte, min(max(2*len(r.buf), readChunk), r.max+readChunk))
-		copy(grown, r.buf[r.pos:r.end])
-		r.buf = grown
-	case r.pos > 0:
-		copy(r.buf, r.buf[r.pos:r.end])
+		return r.resize(readChunk) // one long line must not cost the connection for ever
+	case full, r.filled && len(r.buf) < readMost:
+		if r.resize(min(max(2*len(r.buf), readChunk), r.max+readChunk)) {
+			return true
+		}
 	}
-	r.pos, r.end = 0, unread
+	if r.pos > 0 {
+		copy(r.buf, r.buf[r.pos:r.end])
+		r.pos, r.end = 0, unread
+	}
+	return !full
+}
+
+// resize gives the reader another buffer, with what is unread. What is more than a small one is of the budget; where that is spent
+// nothing changes.
+func (r *lineReader) resize(size int) bool {
+	more := size - readChunk - r.held
+	if !r.memory.take(more) {
+		return false
+	}
+	r.held += more
+	buf := make([]byte, size)
+	r.end = copy(buf, r.buf[r.pos:r.end])
+	r.pos, r.buf = 0, buf
+	return true
+}
+
+// release gives the budget back; the reader reads no more.
+func (r *lineReader) release() {
+	r.memory.take(-r.held)
+	r.held = 0
+}
+
+// budget is memory that many share.
+type budget struct{ left atomic.Int64 }
+
+// take takes n bytes, or gives them back where n is negative, and reports whether there were so many.
+func (b *budget) take(n int) bool {
+	if b == nil || n == 0 {
+		return true
+	}
+	if b.left.Add(-int64(n)) >= 0 || n < 0 {
+		return true
+	}
+	b.left.Add(int64(n))
+	return false
 }
 
 // buffered returns what was read and not yet handed out.

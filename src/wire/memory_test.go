@@ -1,40 +1,44 @@
 package wire
 
 import (
-	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 )
 
-// inUse returns the bytes of the heap and of stacks, without garbage.
-func inUse() int64 {
-	runtime.GC()
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc + m.StackInuse)
+func TestUnfinishedLinesShareABudget(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const budget = 100 << 10
+		r := serve(t, ServerConfig{OnFrame: pong, MaxLines: budget})
+		text := `{"type":"PING","id":4711,"payload":"` + strings.Repeat("x", 60<<10)
+		small, first, second := r.connect(), r.connect(), r.connect()
+		first.say(text)
+		synctest.Wait()
+		second.say(text)
+		synctest.Wait()
+		second.refused(Unavailable)
+		second.ended()
+		small.alive() // short lines need nothing of it
+		first.say(`"}` + "\n")
+		require.Equal(t, "PONG", first.next().Type, "the one that was there first has its line taken")
+		require.NoError(t, first.Close())
+		synctest.Wait()
+		require.EqualValues(t, budget, r.srv.memory.left.Load(), "all of it is given back")
+		third := r.connect()
+		third.say(text + `"}` + "\n")
+		require.Equal(t, "PONG", third.next().Type)
+	})
 }
 
-func TestIdleConnectionsCostLittle(t *testing.T) {
-	const conns, bound = 1000, 32 << 10 // both ends of each
-	connect, _ := tcp(t, ServerConfig{OnFrame: pong})
-	connect().alive()
-	before := inUse()
-	peers := make([]*peer, conns)
-	for i := range peers {
-		peers[i] = connect()
-		if i%10 == 0 { // it was not always idle
-			peers[i].say(`{"type":"PING","payload":"` + strings.Repeat("x", 500<<10) + `"}` + "\n")
-			peers[i].next()
+func TestABusyConnectionGrowsOnlyWhereThereIsRoom(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := serve(t, ServerConfig{OnFrame: pong, MaxLines: 1})
+		p := r.connect()
+		p.say(strings.Repeat(`{"type":"PING","id":1}`+"\n", 1000))
+		for range 1000 {
+			require.Equal(t, "PONG", p.next().Type)
 		}
-		peers[i].alive()
-	}
-	per := (inUse() - before) / conns
-	t.Logf("%d bytes a connection", per)
-	require.Less(t, per, int64(bound))
-	for i := range peers {
-		peers[i].alive() // all live
-	}
+	})
 }

@@ -22,9 +22,11 @@ func (c *Conn) goaway() {
 // serve reads until the end, lets what is in work end and closes the connection.
 func (c *Conn) serve() {
 	reason, taken := c.read()
+	c.in.release()
 	if taken {
 		return
 	}
+	c.in.buf = nil // a held connection may live on for long
 	if isEOF(reason) {
 		c.halfClosed()
 	}
@@ -111,6 +113,8 @@ func (c *Conn) goesOn(err error) bool {
 		return !c.srv.cfg.OnSilent(c) // the end of the stream is read again
 	case errors.Is(err, errTooLong):
 		_ = c.Send(ErrorFrame(Errorf(TooLarge, "line is longer than %d bytes", c.srv.cfg.MaxLine)))
+	case errors.Is(err, errNoRoom):
+		_ = c.Send(ErrorFrame(Errorf(Unavailable, "too many long lines at once, try again: all together may have %d bytes unfinished", c.srv.cfg.MaxLines)))
 	case errors.Is(err, errSlow):
 		_ = c.Send(ErrorFrame(Errorf(BadRequest, "line not complete %v after its first byte", c.srv.cfg.LineTimeout)))
 	case errors.Is(err, os.ErrDeadlineExceeded):

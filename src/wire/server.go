@@ -27,6 +27,7 @@ type ServerConfig struct {
 	SilentAfter time.Duration // 1 s where 0
 
 	MaxLine      int           // longest line in bytes; DefaultMaxLine where 0
+	MaxLines     int           // bytes of unfinished lines beyond 4 KiB each, of all connections; further ones get ERROR unavailable; 64 MiB where 0
 	LineTimeout  time.Duration // from a line's first byte to its end; 10 s where 0
 	IdleTimeout  time.Duration // silence allowed without a subscription; 5 min where 0
 	WriteTimeout time.Duration // one write; 10 s where 0
@@ -42,6 +43,7 @@ type ServerConfig struct {
 func (c *ServerConfig) defaults() {
 	c.SilentAfter = cmp.Or(c.SilentAfter, time.Second)
 	c.MaxLine = cmp.Or(c.MaxLine, DefaultMaxLine)
+	c.MaxLines = cmp.Or(c.MaxLines, 64<<20)
 	c.LineTimeout = cmp.Or(c.LineTimeout, 10*time.Second)
 	c.IdleTimeout = cmp.Or(c.IdleTimeout, 5*time.Minute)
 	c.WriteTimeout = cmp.Or(c.WriteTimeout, 10*time.Second)
@@ -61,6 +63,7 @@ type Server struct {
 	cfg     ServerConfig
 	leaving chan struct{} // closed when the drain begins
 	wg      sync.WaitGroup
+	memory  budget // of unfinished lines
 
 	mu    sync.Mutex
 	conns map[*Conn]struct{}
@@ -72,7 +75,9 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		return nil, errors.New("wire server needs OnFrame")
 	}
 	cfg.defaults()
-	return &Server{cfg: cfg, leaving: make(chan struct{}), conns: map[*Conn]struct{}{}}, nil
+	s := &Server{cfg: cfg, leaving: make(chan struct{}), conns: map[*Conn]struct{}{}}
+	s.memory.left.Store(int64(cfg.MaxLines))
+	return s, nil
 }
 
 // Serve accepts on ln until ctx ends, then drains: it closes ln, sends GOAWAY, lets requests in work end, and closes all.
