@@ -115,9 +115,21 @@ func (f *Frame) Decode(v any) error {
 		return Errorf(BadRequest, "%s needs a payload", f.Type)
 	}
 	if err := json.Unmarshal(f.Payload, v); err != nil {
-		return Errorf(BadRequest, "payload of %s: %s", f.Type, clip(err.Error(), 200))
+		return Errorf(BadRequest, "payload of %s: %s", f.Type, clip(plain(err), 200))
 	}
 	return nil
+}
+
+// plain says what is wrong with JSON without naming types of ours.
+func plain(err error) string {
+	t, ok := errors.AsType[*json.UnmarshalTypeError](err)
+	switch {
+	case !ok:
+		return err.Error()
+	case t.Field == "":
+		return "a JSON " + t.Value + " does not belong there"
+	}
+	return t.Field + ": a JSON " + t.Value + " does not belong there"
 }
 
 // clip keeps what an error repeats of foreign input short.

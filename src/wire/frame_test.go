@@ -133,3 +133,17 @@ func TestErrorFramesAreBounded(t *testing.T) {
 	ErrorFrame(sent)
 	require.Len(t, sent.Message, 2*maxMessage, "the caller's error stays as it was")
 }
+
+func TestAWrongPayloadIsNamedInWordsOfTheProtocol(t *testing.T) {
+	for payload, want := range map[string]string{
+		`{"interval_ms":"soon"}`: "payload of SUBSCRIBE: interval_ms: a JSON string does not belong there",
+		`[1]`:                    "payload of SUBSCRIBE: a JSON array does not belong there",
+	} {
+		f := Frame{Type: TypeSubscribe, Payload: []byte(payload)}
+		var s Subscribe
+		err := f.Decode(&s)
+		require.Equal(t, BadRequest, CodeOf(err))
+		require.ErrorContains(t, err, want)
+		require.NotContains(t, err.Error(), "Go ")
+	}
+}
