@@ -156,7 +156,7 @@ func (a *Aggregator) status() wire.Status {
 	s := wire.Status{Process: "aggregator", Version: a.cfg.Version, Since: quote.TimeOf(a.since)}
 	for _, p := range a.peers() {
 		s.Peers = append(s.Peers, p.status())
-		s.Breakers = append(s.Breakers, p.breakerStatus())
+		s.Breakers = append(s.Breakers, wire.BreakerStatusOf(p.brk.Snapshot()))
 	}
 	return s
 }

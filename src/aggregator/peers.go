@@ -65,18 +65,6 @@ func (p *peer) status() wire.Peer {
 	return wire.Peer{Name: p.name, Addr: p.client.Addr(), State: state}
 }
 
-// breakerStatus turns the breaker's snapshot into its wire form, which is its JSON.
-func (p *peer) breakerStatus() (out wire.BreakerStatus) {
-	raw, err := json.Marshal(p.brk.Snapshot())
-	if err == nil {
-		err = json.Unmarshal(raw, &out)
-	}
-	if err != nil {
-		out.Name = err.Error() // a defect; it must be seen
-	}
-	return out
-}
-
 // fault says whether an error is the source's own: that a symbol is unknown is not.
 func fault(err error) bool {
 	switch wire.CodeOf(err) {

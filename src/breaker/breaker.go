@@ -151,6 +151,14 @@ func (p Permit) DoneAfter(o Outcome, retryAfter time.Duration) Verdict {
 	return p.Done(o)
 }
 
+// DoneErr is DoneAfter with what the error of a failed call asks for: it may have a method RetryAfter() time.Duration.
+func (p Permit) DoneErr(o Outcome, err error) Verdict {
+	if o != Failure {
+		return p.Done(o)
+	}
+	return p.DoneAfter(o, retryAfter(err))
+}
+
 func (p Permit) postpone(d time.Duration) {
 	p.era.postpone(p.b.now() + min(d, p.b.cfg.RetryAfterMax))
 }
@@ -217,27 +225,20 @@ func (b *Breaker) late(e *era) Verdict {
 }
 
 // Do makes a call where the breaker lets it: an error of fn is a failure, unless the caller's ctx is canceled; then it is
-// neither. A panic is a failure and goes on. An error with a method RetryAfter() time.Duration is heeded as in DoneAfter.
+// neither. A panic is a failure and goes on. What an error asks for is heeded as in DoneErr.
 func Do(ctx context.Context, b *Breaker, fn func(context.Context) error) error {
 	p, err := b.Acquire()
 	if err != nil {
 		return err
 	}
-	outcome, after := Failure, time.Duration(0)
-	defer func() {
-		if after > 0 {
-			p.postpone(after)
-		}
-		p.Done(outcome)
-	}()
+	outcome := Failure
+	defer func() { p.DoneErr(outcome, err) }()
 	err = fn(ctx)
 	switch {
 	case err == nil:
 		outcome = Success
 	case errors.Is(ctx.Err(), context.Canceled):
 		outcome = Ignored
-	default:
-		after = retryAfter(err)
 	}
 	return err
 }

@@ -91,7 +91,7 @@ func (f *feed) serve(ctx context.Context, permit breaker.Permit) error {
 	st := &stream{feed: f, number: f.session, first: make(chan struct{}), bad: make(chan error, 1), began: time.Now(), next: 1}
 	defer st.end()
 	s, err := st.open(ctx)
-	permit.Done(outcome(err))
+	permit.DoneErr(outcome(err), err)
 	if err != nil {
 		return err
 	}
@@ -177,7 +177,7 @@ func (st *stream) watch(ctx context.Context, s *wire.Session) error {
 	if err != nil {
 		return err
 	}
-	defer func() { permit.Done(outcome(err)) }()
+	defer func() { permit.DoneErr(outcome(err), err) }()
 	frames := st.frames.Load()
 	for {
 		select {

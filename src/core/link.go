@@ -36,7 +36,7 @@ func (l *link) serve(ctx context.Context, up func()) error {
 		return err
 	}
 	s, err := l.greet(ctx)
-	permit.Done(outcome(err))
+	permit.DoneErr(outcome(err), err)
 	if err != nil {
 		return err
 	}
@@ -176,7 +176,7 @@ func (l *link) settle(f flight) error {
 	if err == nil {
 		err = reply.Decode(&appended)
 	}
-	f.permit.Done(outcome(err))
+	f.permit.DoneErr(outcome(err), err)
 	if err == nil {
 		l.ledger.stored(l.shard, f.batch, appended.Positions, l.book.epoch)
 	}

@@ -2,7 +2,6 @@ package core
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"time"
@@ -78,25 +77,13 @@ func array(quotes []quote.Quote) []byte {
 func (c *Core) status() wire.Status {
 	s := wire.Status{Process: "core", Version: c.cfg.Version, Since: quote.TimeOf(c.since), Epoch: c.epoch.Load()}
 	for _, b := range c.breakers {
-		s.Breakers = append(s.Breakers, breakerStatus(b))
+		s.Breakers = append(s.Breakers, wire.BreakerStatusOf(b.Snapshot()))
 	}
 	if book := c.book.Load(); book != nil {
 		s.Peers = append(c.peers.list(), wire.Peer{Name: "external", Addr: c.cfg.External, State: upDown(book.connected())})
 		s.Durable = book.place.durable(book.epoch)
 	}
 	return s
-}
-
-// breakerStatus turns a breaker's snapshot into its wire form, which is its JSON.
-func breakerStatus(b *breaker.Breaker) (out wire.BreakerStatus) {
-	raw, err := json.Marshal(b.Snapshot())
-	if err == nil {
-		err = json.Unmarshal(raw, &out)
-	}
-	if err != nil {
-		out.Name = err.Error() // a defect; it must be seen
-	}
-	return out
 }
 
 // Handle adds the breakers to the admin listener, as [breaker.Admin] says.

@@ -273,7 +273,7 @@ func (g *gathering[R]) launch(node int, keys []int, w why, free bool) {
 		c.took = now - c.began
 		n.end(now, c.took, c.err == nil || g.Fault != nil && !g.Fault(c.err))
 		if !free {
-			permit.Done(outcome(ctx, c.err, g.Fault))
+			permit.DoneErr(outcome(ctx, c.err, g.Fault), c.err)
 		}
 		g.answers <- c
 	}()

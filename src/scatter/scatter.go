@@ -116,7 +116,7 @@ func One[R any](ctx context.Context, b *breaker.Breaker, fault func(error) bool,
 		return none, Skipped, err
 	}
 	r, err := ask(ctx)
-	permit.Done(outcome(ctx, err, fault))
+	permit.DoneErr(outcome(ctx, err, fault), err)
 	if err != nil {
 		return r, Failed, err
 	}

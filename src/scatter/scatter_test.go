@@ -183,3 +183,22 @@ func TestTheOwnerWithTheFewestCallsOutstandingIsAskedFirst(t *testing.T) {
 		time.Sleep(time.Second)
 	})
 }
+
+// busy is an error of a server that says how long to leave it alone.
+type busy struct{ time.Duration }
+
+func (busy) Error() string               { return "busy" }
+func (b busy) RetryAfter() time.Duration { return b.Duration }
+
+func TestWhatANodeAsksForIsHeededByItsBreaker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, err := breaker.New(breaker.Config{Name: "shard-0", ConsecutiveFailures: 1, OpenFor: time.Second})
+		require.NoError(t, err)
+		_, state, _ := scatter.One(t.Context(), b, nil, func(context.Context) (int, error) { return 0, busy{time.Minute} })
+		require.Equal(t, scatter.Failed, state)
+		time.Sleep(59 * time.Second)
+		_, state, err = scatter.One(t.Context(), b, nil, func(context.Context) (int, error) { return 1, nil })
+		require.Equal(t, scatter.Skipped, state)
+		require.ErrorContains(t, err, "open")
+	})
+}

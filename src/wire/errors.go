@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"quotes/src/quote"
 )
@@ -39,6 +40,11 @@ type Error struct {
 
 // Error returns the code and the message.
 func (e *Error) Error() string { return string(e.Code) + ": " + e.Message }
+
+// RetryAfter is RetryAfterMS as breakers ask for it, 0 where unknown.
+func (e *Error) RetryAfter() time.Duration {
+	return time.Duration(min(max(e.RetryAfterMS, 0), maxRetry.Milliseconds())) * time.Millisecond
+}
 
 // Is reports whether target is an [*Error] of the same code without a message: errors.Is(err, &Error{Code: Moved}).
 func (e *Error) Is(target error) bool {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -145,5 +146,11 @@ func TestAWrongPayloadIsNamedInWordsOfTheProtocol(t *testing.T) {
 		require.Equal(t, BadRequest, CodeOf(err))
 		require.ErrorContains(t, err, want)
 		require.NotContains(t, err.Error(), "Go ")
+	}
+}
+
+func TestWhatAnErrorAsksForIsBounded(t *testing.T) {
+	for ms, want := range map[int64]time.Duration{0: 0, -5: 0, 250: 250 * time.Millisecond, 1 << 62: time.Minute} {
+		require.Equal(t, want, (&Error{RetryAfterMS: ms}).RetryAfter(), "%d ms", ms)
 	}
 }

@@ -35,6 +35,18 @@ type BreakerStatus struct {
 	Transitions []json.RawMessage `json:"transitions,omitempty"`
 }
 
+// BreakerStatusOf turns a breaker's snapshot into its wire form, which is its JSON. What has no such form stands in Name, as an error.
+func BreakerStatusOf(snapshot any) (out BreakerStatus) {
+	raw, err := json.Marshal(snapshot)
+	if err == nil {
+		err = json.Unmarshal(raw, &out)
+	}
+	if err != nil {
+		out.Name = err.Error()
+	}
+	return out
+}
+
 // SubscriberStatus is one connection with subscriptions. Lag is in bytes of log not yet written to it.
 type SubscriberStatus struct {
 	Addr    string `json:"addr"`
