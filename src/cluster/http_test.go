@@ -44,13 +44,13 @@ func TestPagesOfHistoryByHTTPAreTheWholeOnceAndInOrder(t *testing.T) {
 	})
 	require.NoError(t, c.Stop(cluster.External)) // and let what is on its way be stored
 	eventually(t, "all is durable", func() bool {
-		get(t, c, "/v1/history?limit=2000&to="+to, &all)
 		for topic, d := range durable(t, c) {
 			if d.Both < d.One {
 				t.Logf("%s: %d on both of %d", topic, d.Both, d.One)
 				return false
 			}
 		}
+		get(t, c, "/v1/history?limit=2000&to="+to, &all)
 		return all.Coverage == 1 && !all.More
 	})
 	for _, order := range []string{"asc", "desc"} {

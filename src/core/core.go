@@ -78,7 +78,8 @@ func (c *Core) guard() (err error) {
 	for _, s := range c.ledger.table.Shards() {
 		b, err := breaker.New(breaker.Config{
 			Name: s.Name, Window: 20, MinCalls: 10, FailureRate: 0.5, ConsecutiveFailures: 3,
-			OpenFor: 200 * time.Millisecond, OpenMax: time.Second, Lease: 2 * appendWait, Trials: 1, OnTransition: c.onTransition,
+			OpenFor: 200 * time.Millisecond, OpenMax: time.Second, Lease: 2 * appendWait, Trials: 1,
+			Probe: func(ctx context.Context) error { return probeShard(ctx, s.Addr) }, ProbeTimeout: answerWait, OnTransition: c.onTransition,
 		})
 		if err != nil {
 			return err
@@ -140,6 +141,7 @@ func (c *Core) Run(ctx context.Context) error {
 		run(late, func(ctx context.Context) error { return c.publish(ctx, book) })
 		for i := range c.guards {
 			run(late, func(ctx context.Context) error { return c.store(ctx, book, i) })
+			run(late, c.guards[i].Run)
 		}
 		run(early, c.exchange.Run)
 		return c.feed.run(ctx)

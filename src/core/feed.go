@@ -213,12 +213,7 @@ func (st *stream) watch(ctx context.Context, s *wire.Session) error {
 
 // probe is the breaker's cheap question while it is open: one quote, on a connection of its own.
 func (f *feed) probe(ctx context.Context) error {
-	s, err := wire.Dial(ctx, wire.DialConfig{Addr: f.addr})
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	reply, err := s.Do(ctx, wire.Frame{Type: wire.TypeReqQuote})
+	reply, err := askOnce(ctx, f.addr, wire.TypeReqQuote)
 	if err != nil {
 		return err
 	}

@@ -45,6 +45,22 @@ func (l *link) serve(ctx context.Context, up func()) error {
 	return l.pump(ctx, s)
 }
 
+// probeShard is the cheap question while a shard's breaker is open: until it is answered, no session is tried.
+func probeShard(ctx context.Context, addr string) error {
+	_, err := askOnce(ctx, addr, wire.TypeReqStatus)
+	return err
+}
+
+// askOnce asks a question without payload on a connection of its own.
+func askOnce(ctx context.Context, addr, question string) (wire.Frame, error) {
+	s, err := wire.Dial(ctx, wire.DialConfig{Addr: addr})
+	if err != nil {
+		return wire.Frame{}, err
+	}
+	defer s.Close()
+	return s.Do(ctx, wire.Frame{Type: question})
+}
+
 func (l *link) greet(ctx context.Context) (*wire.Session, error) {
 	s, err := wire.Dial(ctx, wire.DialConfig{Addr: l.addr})
 	if err != nil {
