@@ -28,7 +28,14 @@ func (a *Aggregator) reqHist(ctx context.Context, f *wire.Frame) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.history(ctx, &req, limit)
+	resp, err := a.history(ctx, &req, limit)
+	if err == nil {
+		err = a.strangers(req.Symbols, resp)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return resp, nil
 }
 
 // history gathers one page.

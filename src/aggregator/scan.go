@@ -112,9 +112,12 @@ func scanHist(b []byte) (h hist, ok bool) {
 	return h, good && whole
 }
 
+// usualRecord is about how many bytes a record takes.
+const usualRecord = 240
+
 // scanRecords reads the elements of the array whose first one is at i. It returns where the array ends, or -1.
 func scanRecords(b []byte, i int) (out []keyed, end int) {
-	out = make([]keyed, 0, bytes.Count(b, []byte(`,"seq":`)))
+	out = make([]keyed, 0, 1+len(b)/usualRecord)
 	var topic quote.Topic
 	for first := true; ; first = false {
 		if i < len(b) && b[i] == ']' && (first || b[i-1] == '}') {
@@ -209,12 +212,12 @@ func flat(b []byte, i int) int {
 
 // flatStamp is stamp for what flat has found.
 func flatStamp(payload []byte) (at quote.Time) {
-	const name = `"timestamp":"`
-	i := bytes.Index(payload, []byte(name))
-	if i < 0 {
+	const begin, end = `"time`, `stamp":"` // quotation marks are too common to look for
+	i := bytes.Index(payload, []byte(end))
+	if i < len(begin) || string(payload[i-len(begin):i]) != begin {
 		return stamp(payload)
 	}
-	i += len(name)
+	i += len(end)
 	if n := bytes.IndexByte(payload[i:], '"'); n > 0 {
 		at, _ = quote.ParseTime(string(payload[i : i+n]))
 	}

@@ -29,6 +29,14 @@ func TestUnknownSymbolsAreErrorsNotEmptyAnswers(t *testing.T) {
 	}
 	resp, _ := w.get(t, "/v1/history?symbol=A")
 	require.Equal(t, http.StatusOK, resp.StatusCode)
+	for _, ask := range []string{
+		`{"type":"REQ_HIST","id":1,"payload":{"symbols":["A","NONE"]}}`, `{"type":"REQ_REPORT","id":1,"payload":{"symbol":"NONE"}}`, `{"type":"REQ_QUOTE","id":1,"topic":"NONE"}`,
+	} {
+		answer := w.say(t, ask+"\n")
+		require.Contains(t, answer, `"code":"bad_symbol"`, ask)
+		require.Contains(t, answer, "NONE", ask)
+	}
+	require.Contains(t, w.say(t, `{"type":"REQ_HIST","id":1,"payload":{"symbols":["A"]}}`+"\n"), `"type":"RESP_HIST"`)
 }
 
 func TestBadQueriesAreNamedAndNothingElseMoves(t *testing.T) {

@@ -211,8 +211,9 @@ func (g *gathering[R]) skipOpen() {
 			}
 			row := g.row(o)
 			if row.Err == nil {
-				if _, err := g.engine.nodes[o].Breaker.Acquire(); err != nil {
-					row.Err = err
+				permit, err := g.engine.nodes[o].Breaker.Acquire() // to be told why, and counted as refused
+				if row.Err = err; err == nil {
+					permit.Done(breaker.Ignored) // half-open since: the call itself asks again
 				}
 			}
 			if row.Err != nil {

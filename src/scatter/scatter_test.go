@@ -129,6 +129,22 @@ func TestAnErrorMovesOnAtOnce(t *testing.T) {
 	})
 }
 
+// A breaker without a probe becomes half-open when it is asked: looking whether it is open must not use up its trial.
+func TestANodeWhoseOpenTimeIsOverIsTriedByTheNextQuestion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1, scatter.Config{})
+		r.is(0, -time.Millisecond)
+		for r.brk[0].State() != breaker.Open {
+			r.ask(t, []int{0})
+		}
+		r.is(0, time.Millisecond)
+		time.Sleep(2 * time.Hour)
+		res, _ := r.ask(t, []int{0})
+		require.Equal(t, []string{"0"}, names(res, scatter.OK))
+		require.Equal(t, breaker.Closed, r.brk[0].State())
+	})
+}
+
 func TestASecondChanceGoesPastTheBreakerWhereCoverageNeedsIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 2, scatter.Config{})

@@ -29,6 +29,7 @@ type cursor interface {
 	Last() bool
 	Next() bool
 	Prev() bool
+	SeekGE(key []byte) bool // the first key from here on
 	Key() []byte
 	Value() []byte
 	Error() error

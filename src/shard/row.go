@@ -28,6 +28,9 @@ const rowJSON = 1
 // errBadRow says that a stored value is not what we wrote.
 var errBadRow = errors.New("stored value not understood")
 
+// errNoRow says that the index of times names a record that isn't there.
+var errNoRow = errors.New("named by the index of times, but not stored")
+
 // newRow checks a record that came over the wire. Errors are [*wire.Error]s.
 func newRow(t quote.Topic, p quote.Point, payload json.RawMessage) (row, error) {
 	var head struct {

@@ -1,9 +1,11 @@
 package shard
 
 import (
+	"bytes"
 	"cmp"
 	"container/heap"
 	"context"
+	"fmt"
 	"slices"
 
 	"quotes/src/quote"
@@ -80,7 +82,7 @@ func (q *query) covers(at quote.Time) bool {
 
 // findByTime looks the first positions up in the time index and then fetches their records.
 func (q *query) findByTime(ctx context.Context, v view, maxBytes int) ([]row, bool, error) {
-	best := earliest{desc: q.desc}
+	best := earliest{desc: q.desc, kept: make([]moment, 0, min(q.limit+1, 128))}
 	for _, t := range q.topics {
 		lo, hi := timeRange(t, q.from, q.to)
 		err := walk(v, lo, hi, q.desc, func(key, _ []byte) (bool, error) {
@@ -94,21 +96,46 @@ func (q *query) findByTime(ctx context.Context, v view, maxBytes int) ([]row, bo
 			return nil, false, err
 		}
 	}
+	rows, err := fetch(v, best.sorted())
+	if err != nil {
+		return nil, false, err
+	}
 	p := page{limit: q.limit, room: maxBytes}
-	for _, m := range best.sorted() {
-		value, err := v.get(keyOfRecord(m.topic, m.point))
-		if err != nil {
-			return nil, false, err
-		}
-		r, err := parseRow(m.topic, m.point, value)
-		if err != nil {
-			return nil, false, err
-		}
+	for _, r := range rows {
 		if !p.add(r) || ctx.Err() != nil {
 			break
 		}
 	}
 	return p.rows, p.more, ctx.Err()
+}
+
+// fetch returns the records of moments, in their order. What is close in time is close in position too: one cursor goes
+// through all of them by position, and most are but one step away.
+func fetch(v view, moments []moment) ([]row, error) {
+	if len(moments) == 0 {
+		return nil, nil
+	}
+	byPoint := make([]int, len(moments))
+	for i := range byPoint {
+		byPoint[i] = i
+	}
+	slices.SortFunc(byPoint, func(a, b int) int { return moments[a].comparePoint(moments[b]) })
+	first, last := moments[byPoint[0]], moments[byPoint[len(byPoint)-1]]
+	c, err := v.scan(keyOfRecord(first.topic, first.point), append(keyOfRecord(last.topic, last.point), 0))
+	if err != nil {
+		return nil, err
+	}
+	rows := make([]row, len(moments))
+	for i, at := range byPoint {
+		m := &moments[at]
+		if rows[at], err = m.read(c, i == 0); err != nil {
+			break
+		}
+	}
+	if closed := c.Close(); err == nil {
+		err = closed
+	}
+	return rows, err
 }
 
 // moment is an entry of the time index.
@@ -123,6 +150,26 @@ func (m moment) compare(n moment) int {
 	return cmp.Or(cmp.Compare(m.at, n.at), cmp.Compare(m.topic, n.topic), m.point.Compare(n.point))
 }
 
+// comparePoint orders moments by topic and position: as records are stored.
+func (m moment) comparePoint(n moment) int {
+	return cmp.Or(cmp.Compare(m.topic, n.topic), m.point.Compare(n.point))
+}
+
+// read returns the record of a moment from a cursor that is not behind it yet.
+func (m *moment) read(c cursor, begin bool) (row, error) {
+	key := keyOfRecord(m.topic, m.point)
+	step := c.Next
+	if begin {
+		step = c.First
+	}
+	if !(step() && bytes.Equal(c.Key(), key)) && !(c.SeekGE(key) && bytes.Equal(c.Key(), key)) {
+		return row{}, cmp.Or(c.Error(), fmt.Errorf("record %d/%d of %s: %w", m.point.Epoch, m.point.Seq, m.topic, errNoRow))
+	}
+	r, err := parseRow(m.topic, m.point, c.Value())
+	r.payload = bytes.Clone(r.payload)
+	return r, err
+}
+
 // earliest keeps the first moments of all that are offered, the last ones if desc: a heap with the worst on top, so
 // that any number of topics needs memory for one page only.
 type earliest struct {
@@ -131,10 +178,12 @@ type earliest struct {
 }
 
 // offer takes a moment unless most better ones are kept. It returns false where it was refused: then all that come later
-// in the same topic would be too.
+// in the same topic would be too. A topic's moments come in order: those of a single one need no heap.
 func (e *earliest) offer(m moment, most int) bool {
 	if len(e.kept) < most {
-		heap.Push(e, m)
+		if e.kept = append(e.kept, m); len(e.kept) == most {
+			heap.Init(e)
+		}
 		return true
 	}
 	if e.order(m, e.kept[0]) >= 0 {
@@ -158,7 +207,7 @@ func (e *earliest) sorted() []moment {
 	return e.kept
 }
 
-// Len, Less, Swap, Push and Pop are container/heap's.
+// Len, Less and Swap are container/heap's.
 func (e *earliest) Len() int { return len(e.kept) }
 
 // Less puts the worst first.
@@ -167,13 +216,8 @@ func (e *earliest) Less(i, j int) bool { return e.order(e.kept[i], e.kept[j]) > 
 // Swap swaps two moments.
 func (e *earliest) Swap(i, j int) { e.kept[i], e.kept[j] = e.kept[j], e.kept[i] }
 
-// Push adds a moment.
-func (e *earliest) Push(m any) { e.kept = append(e.kept, m.(moment)) }
+// Push is never called: it is there for the interface.
+func (e *earliest) Push(any) {}
 
-// Pop removes the last moment.
-func (e *earliest) Pop() any {
-	last := len(e.kept) - 1
-	m := e.kept[last]
-	e.kept = e.kept[:last]
-	return m
-}
+// Pop is never called either.
+func (e *earliest) Pop() any { return nil }

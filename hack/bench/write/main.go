@@ -37,27 +37,29 @@ func write(folder, file string) error {
 			return err
 		}
 		title := strings.TrimSuffix(filepath.Base(name), ".txt")
-		if err := section(&out, title, string(text)); err != nil {
+		if err := section(&out, filepath.Dir(file), title, string(text)); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	return os.WriteFile(file, out.Bytes(), 0o644)
 }
 
-// section turns one benchmark's output into a section: its RESULT line as a table, then the Markdown tables that it printed.
-func section(out *bytes.Buffer, title, text string) error {
+// row is one of a RESULT line.
+type row struct {
+	Name, Peer, Unit, Goal string
+	Ours, Ratio            float64
+	Theirs                 *float64
+	Met                    *bool
+}
+
+// section turns one benchmark's output into a section: its RESULT line as a table, its curves, then the Markdown tables that it
+// printed. Rows that are points of a curve stand in its drawing and in the table.
+func section(out *bytes.Buffer, folder, title, text string) error {
 	_, line, found := strings.Cut(text, "\nRESULT ")
 	if !found {
 		return fmt.Errorf("no RESULT line: the run did not end")
 	}
-	var result struct {
-		Rows []struct {
-			Name, Peer, Unit, Goal string
-			Ours, Ratio            float64
-			Theirs                 *float64
-			Met                    *bool
-		}
-	}
+	var result struct{ Rows []row }
 	if err := json.Unmarshal([]byte(line), &result); err != nil {
 		return err
 	}
@@ -72,13 +74,16 @@ func section(out *bytes.Buffer, title, text string) error {
 		}
 		fmt.Fprintf(out, "| %s | %g | %s | %s | %g | %s | %s | %s |\n", r.Name, r.Ours, theirs, r.Unit, r.Ratio, r.Goal, met, r.Peer)
 	}
+	if err := plot(out, folder, title, result.Rows); err != nil {
+		return err
+	}
 	table := false
 	for line := range strings.Lines(text) {
-		row := strings.HasPrefix(line, "|")
-		if row && !table {
+		inside := strings.HasPrefix(line, "|")
+		if inside && !table {
 			out.WriteByte('\n')
 		}
-		if table = row; row {
+		if table = inside; inside {
 			out.WriteString(line)
 		}
 	}

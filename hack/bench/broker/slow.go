@@ -1,0 +1,251 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"quotes/hack/bench/bench"
+	"quotes/src/quote"
+	"quotes/src/wire"
+)
+
+// stall opens a connection that subscribes and never reads.
+func stall(s *system, addr, topic string) (net.Conn, error) {
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	say := fmt.Sprintf(`{"type":"SUBSCRIBE","topic":%q,"payload":{"mode":"all","snapshot":false}}`+"\n", topic)
+	if s.name == "nats" {
+		say = "CONNECT {\"verbose\":false}\r\nSUB " + topic + " 1\r\n"
+	}
+	_, err = c.Write([]byte(say))
+	return c, err
+}
+
+// stalls are the publisher's rate with readers that never read over its rate without.
+func stalls() (rows []bench.Row, err error) {
+	one := names(1)
+	var rates [3][2]bench.Series // by number of stalled readers, by system
+	for range rounds {
+		for n := range rates {
+			for i, s := range both {
+				l := load{topics: one, payload: text(128), readers: same(8, one[0]), stalled: n, length: 2 * time.Second}
+				res, err := l.run(s())
+				if err != nil {
+					return nil, fmt.Errorf("%d stalled: %w", n, err)
+				}
+				rates[n][i] = append(rates[n][i], res.published)
+			}
+		}
+	}
+	for n := 1; n < len(rates); n++ {
+		ours, theirs := rates[n][0].Median()/rates[0][0].Median(), rates[n][1].Median()/rates[0][1].Median()
+		rows = append(rows, bench.Row{
+			Name: fmt.Sprintf("stalled-%d", n), Unit: "x the rate with none", Goal: ">=0.97",
+			Ours: ours, Theirs: theirs, Ratio: ours, Peer: natsSystem().version, Spread: rates[n][0].Spread(),
+		})
+	}
+	return rows, nil
+}
+
+// resumes measure how long a reader that is 10,000 messages behind takes to be live.
+func resumes() ([]bench.Row, error) {
+	const frames = 10_000
+	one := names(1)
+	server, err := oursSystem().run("--retention", strconv.Itoa(8<<20))
+	if err != nil {
+		return nil, err
+	}
+	defer server.close()
+	pub, err := publishOurs(server.addr, one)
+	if err != nil {
+		return nil, err
+	}
+	defer pub.close()
+	payload := text(128)
+	for range frames + 1 {
+		if err := pub.publish(0, payload); err != nil {
+			return nil, err
+		}
+	}
+	if err := pub.flush(); err != nil {
+		return nil, err
+	}
+	if err := stored(server.addr, quote.Topic(one[0]), frames+1); err != nil {
+		return nil, err
+	}
+	epoch := pub.(*ourPublisher).epoch
+	var took bench.Series
+	for range rounds {
+		var got atomic.Int64
+		began, live := time.Now(), make(chan struct{})
+		r, err := subscribeFrom(server.addr, one, map[quote.Topic]quote.Point{quote.Topic(one[0]): {Epoch: epoch, Seq: 1}}, func([]byte) {
+			if got.Add(1) == frames {
+				close(live)
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case <-live:
+			took = append(took, float64(time.Since(began).Microseconds())/1000)
+		case <-time.After(stuck):
+			err = fmt.Errorf("%d of %d frames after %v", got.Load(), frames, stuck)
+		}
+		if n := r.lost(); n > 0 {
+			err = fmt.Errorf("%d frames were lost or skipped", n)
+		}
+		r.close()
+		if err != nil {
+			return nil, err
+		}
+	}
+	return []bench.Row{{Name: "resume-10k", Unit: "ms", Goal: "<=100", Ours: took.Median(), Spread: took.Spread()}}, nil
+}
+
+// stored waits until the broker has a topic through a seq.
+func stored(addr string, topic quote.Topic, seq uint64) error {
+	ctx, cancel := context.WithTimeout(context.Background(), stuck)
+	defer cancel()
+	s, err := wire.Dial(ctx, wire.DialConfig{Addr: addr})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	for {
+		f, err := s.Do(ctx, wire.Frame{Type: wire.TypeReqStatus})
+		if err != nil {
+			return err
+		}
+		var st wire.Status
+		if err := f.Decode(&st); err != nil {
+			return err
+		}
+		if st.Topics[topic].Next > seq {
+			return nil
+		}
+	}
+}
+
+// memories are the bytes of our server's resident memory that idle and stalled readers cost.
+func memories() ([]bench.Row, error) {
+	const idle, stalled = 5000, 100
+	one := names(1)
+	idleBytes, err := grown(idle, func(addr string) error { return nil }, func(addr string) (func(), error) {
+		r, err := subscribeOurs(addr, one, func([]byte) {})
+		if err != nil {
+			return nil, err
+		}
+		return r.close, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("idle: %w", err)
+	}
+	fill := func(addr string) error { // more than any socket's buffers hold
+		pub, err := publishOurs(addr, one)
+		if err != nil {
+			return err
+		}
+		defer pub.close()
+		payload := text(4096)
+		for range 8192 {
+			if err := pub.publish(0, payload); err != nil {
+				return err
+			}
+		}
+		if err := pub.flush(); err != nil {
+			return err
+		}
+		return stored(addr, quote.Topic(one[0]), 8192)
+	}
+	stalledBytes, err := grown(stalled, fill, func(addr string) (func(), error) {
+		c, err := stall(oursSystem(), addr, one[0])
+		if err != nil {
+			return nil, err
+		}
+		return func() { _ = c.Close() }, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("stalled: %w", err)
+	}
+	return []bench.Row{
+		{Name: "stalled-memory", Unit: "B/reader", Goal: "<=65536", Ours: stalledBytes},
+		{Name: "idle-memory", Unit: "B/reader", Goal: "<=20480", Ours: idleBytes},
+	}, nil
+}
+
+// grown returns how much a server with n readers has more than one without, by reader, after the same work.
+func grown(n int, work func(addr string) error, open func(addr string) (func(), error)) (float64, error) {
+	var rss [2]int64
+	for i, readers := range []int{0, n} {
+		server, err := oursSystem().run("--write-timeout", "1m")
+		if err != nil {
+			return 0, err
+		}
+		defer server.close()
+		pub, err := publishOurs(server.addr, names(1)) // the topic's owner: without one all is recovering
+		if err != nil {
+			return 0, err
+		}
+		pub.close()
+		for range readers {
+			end, err := open(server.addr)
+			if err != nil {
+				return 0, err
+			}
+			defer end()
+		}
+		if err := work(server.addr); err != nil {
+			return 0, err
+		}
+		if rss[i], err = server.resident(); err != nil {
+			return 0, err
+		}
+	}
+	return max(1, float64(rss[1]-rss[0])) / float64(n), nil
+}
+
+// tidyOnSignal lets a server give back what it does not use, so that what is measured is what it holds.
+func tidyOnSignal() {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGUSR1)
+	go func() {
+		for range c {
+			debug.FreeOSMemory()
+		}
+	}()
+}
+
+// resident returns the server's resident memory, in bytes, once it has given back what it does not use: the least of a few looks.
+func (p *process) resident() (least int64, err error) {
+	for range 5 {
+		if err := p.cmd.Process.Signal(syscall.SIGUSR1); err != nil {
+			return 0, err
+		}
+		time.Sleep(200 * time.Millisecond)
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+		if err != nil {
+			return 0, err
+		}
+		_, rest, _ := strings.Cut(string(status), "VmRSS:")
+		n, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		if least == 0 || n*1024 < least {
+			least = n * 1024
+		}
+	}
+	return least, nil
+}
