@@ -2,7 +2,9 @@ package wire
 
 import (
 	"context"
+	"fmt"
 	"net"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -91,13 +93,23 @@ func BenchmarkSend(b *testing.B) {
 	}
 }
 
-func BenchmarkParseFrame(b *testing.B) {
-	line := []byte(`{"type":"PUBLISH","topic":"quotes.PETR4","epoch":1795419376123,"seq":1042,"prev":1041,"payload":{"symbol":"PETR4","price":"27.31","bid":"27.30","ask":"27.32","bid_size":"1200","ask_size":"800","timestamp":"2026-11-23T14:00:00.000000Z"}}`)
-	b.SetBytes(int64(len(line)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := ParseFrame(line); err != nil {
-			b.Fatal(err)
+func BenchmarkParse(b *testing.B) {
+	for name, payload := range map[string]string{
+		"quote": `{"symbol":"PETR4","price":"27.31","bid":"27.30","ask":"27.32","bid_size":"1200","ask_size":"800","timestamp":"2026-11-23T14:00:00.000000Z"}`,
+		"text":  `"` + strings.Repeat("x", 126) + `"`,
+	} {
+		for _, borrow := range []bool{false, true} {
+			b.Run(fmt.Sprintf("%s,borrow=%v", name, borrow), func(b *testing.B) {
+				line := []byte(`{"type":"PUBLISH","topic":"quotes.PETR4","epoch":1795419376123,"seq":1042,"prev":1041,"payload":` + payload + `}`)
+				p := parser{borrow: borrow}
+				b.SetBytes(int64(len(line)))
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, err := p.parse(line); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
 		}
 	}
 }

@@ -18,6 +18,7 @@ type Conn struct {
 	srv    *Server
 	nc     net.Conn
 	in     lineReader
+	lines  parser
 	out    *lineWriter
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -32,7 +33,11 @@ type Conn struct {
 
 func newConn(s *Server, nc net.Conn) *Conn {
 	c := &Conn{srv: s, nc: nc, work: make(chan struct{}, s.cfg.MaxWork), freed: make(chan struct{}, 1)}
+	c.lines.borrow = s.cfg.Borrow
 	c.in = lineReader{conn: nc, max: s.cfg.MaxLine, line: s.cfg.LineTimeout, idle: c.idle, memory: &s.memory}
+	if s.cfg.OnPause != nil {
+		c.in.pause = func() { s.cfg.OnPause(c) }
+	}
 	c.out = newLineWriter(nc, s.cfg.WriteTimeout, func(err error) { c.Close(fmt.Errorf("write: %w", err)) })
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.silent.Store(s.cfg.OnSilent != nil)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"quotes/src/quote"
 )
@@ -70,40 +69,6 @@ type Frame struct {
 
 // Point returns the frame's position within its topic.
 func (f *Frame) Point() quote.Point { return quote.Point{Epoch: f.Epoch, Seq: f.Seq} }
-
-// ParseFrame reads one line. It returns an error that wraps [ErrNotObject] if the line is no JSON object, and an [*Error]
-// with code bad_request, beside what could be read, if a field has a wrong type or the type is missing.
-// The frame holds no reference to line. A payload of null counts as none.
-func ParseFrame(line []byte) (Frame, error) {
-	var f Frame
-	trimmed := trim(line)
-	switch {
-	case len(trimmed) == 0 || trimmed[0] != '{':
-		return f, fmt.Errorf("%w: it begins with %.16q", ErrNotObject, trimmed)
-	case !utf8.Valid(trimmed):
-		return f, fmt.Errorf("%w: it is not UTF-8", ErrNotObject)
-	}
-	if quickly, ok := quick(trimmed); ok {
-		return quickly, nil
-	}
-	if err := json.Unmarshal(trimmed, &f); err != nil {
-		var field *json.UnmarshalTypeError
-		if !errors.As(err, &field) {
-			return f, fmt.Errorf("%w: %w", ErrNotObject, err)
-		}
-		return f, Errorf(BadRequest, "field %q is a JSON %s, want %s", field.Field, clip(field.Value, 40), field.Type)
-	}
-	if string(f.Payload) == "null" {
-		f.Payload = nil
-	}
-	switch {
-	case f.Type == "":
-		return f, Errorf(BadRequest, `field "type" is missing`)
-	case f.BudgetMS < 0:
-		return f, Errorf(BadRequest, "budget_ms is %d, want 0 or more", f.BudgetMS)
-	}
-	return f, nil
-}
 
 // trim cuts off what JSON calls white space.
 func trim(line []byte) []byte { return bytes.Trim(line, " \t\r\n") }

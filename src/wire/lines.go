@@ -28,6 +28,7 @@ type lineReader struct {
 	idle    func() time.Duration // how long silence is allowed now; 0 is for ever
 	touched func()               // called when bytes arrive; may be nil
 	memory  *budget              // of all readers of a server; nil is without bound
+	pause   func()               // called before a read; may be nil
 
 	buf      []byte
 	pos, end int
@@ -65,6 +66,9 @@ func (r *lineReader) next() ([]byte, error) {
 			return nil, errNoRoom
 		}
 		scanned = r.end
+		if r.pause != nil {
+			r.pause()
+		}
 		if err := r.arm(fresh); err != nil {
 			return nil, err
 		}

@@ -130,7 +130,7 @@ func (c *Conn) goesOn(err error) bool {
 
 // handle parses one line and hands it over. An error means that the connection must be closed.
 func (c *Conn) handle(line []byte) error {
-	f, err := ParseFrame(line)
+	f, err := c.lines.parse(line)
 	switch {
 	case errors.Is(err, ErrNotObject):
 		_ = c.Fail(f, Errorf(BadRequest, "%v", err))

@@ -15,6 +15,11 @@ type ServerConfig struct {
 	// OnFrame gets each frame, in order, on the connection's reading goroutine. It must not block for long:
 	// what takes time goes through [Conn.Answer]. Required.
 	OnFrame func(*Conn, Frame)
+	// Borrow saves a copy of each payload: what OnFrame gets is valid until it returns.
+	Borrow bool
+	// OnPause is called on the reading goroutine after the last OnFrame of what has arrived by now, before it waits for more: work
+	// for several frames can be done once. May be nil.
+	OnPause func(*Conn)
 	// OnClose is called once for each connection that was not taken over, after its last OnFrame and when all that
 	// Answer runs has ended. May be nil.
 	OnClose func(*Conn, error)

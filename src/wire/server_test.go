@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -250,4 +251,36 @@ func TestABrokenListenerEndsTheServer(t *testing.T) {
 		require.NoError(t, err)
 		require.ErrorIs(t, srv.Serve(t.Context(), &fickle{memListen(), []error{syscall.EINVAL}}), syscall.EINVAL)
 	})
+}
+
+func TestAPauseComesBehindTheFramesOfABurst(t *testing.T) {
+	const frames = 40
+	var mu sync.Mutex
+	var seen, told []int // frames at each pause; each frame
+	var once sync.Once
+	enough := make(chan struct{})
+	r := serve(t, ServerConfig{
+		OnFrame: func(_ *Conn, f Frame) { mu.Lock(); defer mu.Unlock(); told = append(told, int(f.Seq)) },
+		OnPause: func(*Conn) {
+			mu.Lock()
+			defer mu.Unlock()
+			if seen = append(seen, len(told)); len(told) == frames {
+				once.Do(func() { close(enough) })
+			}
+		},
+	})
+	var burst []byte
+	for i := range uint64(frames) {
+		burst = (&Frame{Type: "X", Seq: i + 1}).Append(burst)
+	}
+	r.connect().say(string(burst))
+	select {
+	case <-enough:
+	case <-time.After(20 * time.Second):
+		require.Fail(t, "no pause behind the last frame")
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	require.Less(t, len(seen), frames, "a pause is not each frame's")
+	require.Equal(t, frames, seen[len(seen)-1])
 }

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -16,6 +17,8 @@ type DialConfig struct {
 	// OnFrame gets what answers no request (PUBLISH, HEARTBEAT, LOST, GOAWAY, ERROR without id), in order, on the reading
 	// goroutine: while it runs nothing else is read. May be nil.
 	OnFrame func(Frame)
+	// Borrow saves a copy of each payload: what OnFrame gets is valid until it returns.
+	Borrow bool
 	// Touched is called whenever bytes arrive, before they are parsed. May be nil.
 	Touched func()
 
@@ -205,6 +208,7 @@ func (s *Session) forget(id uint64, c *call) {
 // serve hands over what comes until the connection ends.
 func (s *Session) serve() {
 	defer close(s.read)
+	p := parser{borrow: s.cfg.Borrow}
 	in := lineReader{conn: s.nc, max: s.cfg.MaxLine, line: time.Minute, touched: s.cfg.Touched, idle: func() time.Duration { return 0 }}
 	for {
 		line, err := in.next()
@@ -215,7 +219,7 @@ func (s *Session) serve() {
 		if len(trim(line)) == 0 {
 			continue
 		}
-		f, err := ParseFrame(line)
+		f, err := p.parse(line)
 		if err != nil {
 			s.fail(fmt.Errorf("it sent garbage: %s", err.Error())) // not wrapped: its code is not about a request of ours
 			return
@@ -232,6 +236,9 @@ func (s *Session) dispatch(f Frame) {
 			s.cfg.OnFrame(f)
 		}
 		return
+	}
+	if s.cfg.Borrow {
+		f.Payload = bytes.Clone(f.Payload)
 	}
 	s.mu.Lock()
 	c := s.pending[f.ID]
