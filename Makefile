@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GOBUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X quotes/src/service.version=$(VERSION)' -o bin/
-export REPLAY CHAOS SYMBOLS RATE
+export REPLAY SNAPSHOTS CHAOS SYMBOLS RATE
 
 .PHONY: help
 help: ## list the targets
@@ -15,7 +15,7 @@ build: ## build all binaries into bin/
 	@mkdir -p bin && $(GOBUILD) ./src/cmd/... ./hack/run
 
 .PHONY: run-all
-run-all: build ## start all seven processes in the background (REPLAY=file, CHAOS=calm, SYMBOLS=A,B, RATE=n)
+run-all: build ## start all seven processes in the background (REPLAY=file, SNAPSHOTS=file, CHAOS=calm, SYMBOLS=A,B, RATE=n)
 	@bin/run up
 
 .PHONY: stop-all

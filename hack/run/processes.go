@@ -27,7 +27,7 @@ func newProcess(exe, name string, port int, args ...string) process {
 }
 
 // processes lists the seven in the order of their start; they are ended in the opposite order, so that core has stopped
-// before what it writes to. REPLAY, CHAOS, SYMBOLS and RATE come from the environment.
+// before what it writes to. REPLAY, SNAPSHOTS, CHAOS, SYMBOLS and RATE come from the environment.
 func processes(bin string, env func(string) string) ([]process, error) {
 	flags, err := externalFlags(env)
 	if err != nil {
@@ -52,8 +52,15 @@ func externalFlags(env func(string) string) ([]string, error) {
 	if file != "" && (symbols != "" || rate != "") {
 		return nil, errors.New("SYMBOLS and RATE are for the simulated market: leave them out with REPLAY")
 	}
-	if file != "" {
+	snapshots := env("SNAPSHOTS")
+	switch {
+	case file != "":
 		args = append(args, "replay", "--file", file, "--loop")
+		if snapshots != "" {
+			args = append(args, "--snapshots", snapshots)
+		}
+	case snapshots != "":
+		return nil, errors.New("SNAPSHOTS belong to a recorded session: name that with REPLAY")
 	}
 	if symbols != "" {
 		args = append(args, "--symbols", symbols)

@@ -34,6 +34,7 @@ func TestExternalTakesItsFlagsFromTheEnvironment(t *testing.T) {
 		"calm":        {map[string]string{"CHAOS": "calm"}, []string{"--chaos", "calm"}},
 		"market":      {map[string]string{"SYMBOLS": "A,B", "RATE": "50"}, []string{"--symbols", "A,B", "--rate", "50"}},
 		"calm replay": {map[string]string{"REPLAY": "f", "CHAOS": "calm"}, []string{"replay", "--file", "f", "--loop", "--chaos", "calm"}},
+		"with books":  {map[string]string{"REPLAY": "f", "SNAPSHOTS": "s"}, []string{"replay", "--file", "f", "--loop", "--snapshots", "s"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			all, err := processes("bin", environment(tt.env))
@@ -45,6 +46,8 @@ func TestExternalTakesItsFlagsFromTheEnvironment(t *testing.T) {
 		_, err := processes("bin", environment(map[string]string{"REPLAY": "f", name: "1"}))
 		require.ErrorContains(t, err, "leave them out with REPLAY")
 	}
+	_, err := processes("bin", environment(map[string]string{"SNAPSHOTS": "s"}))
+	require.ErrorContains(t, err, "REPLAY")
 }
 
 func TestNextFitsTheMarket(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"quotes/src/exchange"
+	"quotes/src/exchange/depth"
 	"quotes/src/quote"
 )
 
@@ -71,7 +72,7 @@ func (d *Decoder) product(id string) (*product, error) {
 	if err != nil {
 		return nil, fmt.Errorf("product: %w", err)
 	}
-	p := &product{symbol: symbol, bids: side{sign: 1}, asks: side{sign: -1}}
+	p := &product{symbol: symbol, bids: depth.Bids(), asks: depth.Asks()}
 	d.products[id] = p
 	return p, nil
 }
@@ -81,7 +82,9 @@ func (d *Decoder) apply(s *said) {
 	p, f := s.product, s.frame
 	switch f.Type {
 	case "snapshot":
-		p.bids.levels, p.asks.levels, p.booked = nil, nil, true
+		p.bids.Clear()
+		p.asks.Clear()
+		p.booked = true
 		// The best come first there and stand last here: backwards, each level is the next.
 		for _, l := range slices.Backward(f.Bids) {
 			s.level("buy", l[0], l[1])
@@ -127,9 +130,9 @@ func (s *said) level(side, price, size string) {
 	case sz.Sign() < 0:
 		s.refuse(fmt.Errorf("size %.20q", size))
 	case side == "buy":
-		s.product.bids.set(pr, sz)
+		s.product.bids.Set(pr, sz)
 	case side == "sell":
-		s.product.asks.set(pr, sz)
+		s.product.asks.Set(pr, sz)
 	default:
 		s.refuse(fmt.Errorf("side %.20q", side))
 	}

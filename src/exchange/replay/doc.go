@@ -1,7 +1,8 @@
 // Package replay plays a recorded session of a venue again, in the venue's own frames and at its own pace.
 //
 // A capture has a line a frame, `<unix time>: <frame>`; lines with <-> and <- name the connection and what was sent. The
-// first line says which venue it is. Empty lines are nothing.
+// first line says which venue it is: Coinbase or Binance. Empty lines are nothing. A Binance session's books come from a file
+// of their own, `<url> -> <unix time>: <body>` a line, each taken at its recorded time.
 //
 // It guarantees:
 //

@@ -104,6 +104,7 @@ func TestEachPassBeginsWithSnapshotsAndNewIDs(t *testing.T) {
 func TestForeignFilesAreRefusedAtOnce(t *testing.T) {
 	for text, want := range map[string]string{
 		"": "line 1", "hello\n": "line 1", "wss://ws.kraken.com <-> 1618677816.5\n": "kraken", strings.Repeat("x", 1<<20): "line 1",
+		"wss://example.com/binance <-> 1618677816.5\n":                "example.com",
 		"https://api.pro.coinbase.com/products -> 1618677816.5: []\n": "line 1",
 	} {
 		path := write(t, text)
@@ -200,4 +201,84 @@ func TestARealSessionNeverCrosses(t *testing.T) {
 	require.Len(t, symbols, 10)
 	require.Len(t, trades, 97+10, "each match and last_match is a trade")
 	require.Equal(t, "BAND-GBP 14.7775 buy", trades["881613"])
+}
+
+const binanceFixture = `wss://stream.binance.com:9443/stream?streams=ab@depth@100ms/ab@aggTrade <-> 1633998511.1
+1633998512.0: {"stream":"ab@depth@100ms","data":{"e":"depthUpdate","E":1633998512000,"s":"AB","U":9,"u":11,"b":[["10.00","3"]],"a":[]}}
+1633998512.6: {"stream":"ab@kline_1m","data":{"e":"kline","E":1633998512600,"s":"AB","k":{}}}
+1633998513.0: {"stream":"ab@depth@100ms","data":{"e":"depthUpdate","E":1633998513000,"s":"AB","U":12,"u":12,"b":[],"a":[["10.10","7"]]}}
+`
+
+const binanceBooks = `https://api.binance.com/api/v3/depth?symbol=AB&limit=1000 -> 1633998512.5: {"lastUpdateId":10,"bids":[["9.00","1"]],"asks":[["10.10","2"]]}
+
+`
+
+func TestABinanceSessionTakesItsBooksFromAFileOfTheirOwn(t *testing.T) {
+	got := listen(t, replay.Config{File: write(t, binanceFixture), Snapshots: write(t, binanceBooks), Loop: true}, 1200*time.Millisecond)
+	var quotes []string
+	for _, h := range got {
+		require.NoError(t, h.record.Refused)
+		q := h.record.Quote
+		quotes = append(quotes, strings.Join([]string{q.Bid.String(), q.Ask.String(), q.AskSize.String()}, " "))
+	}
+	require.Equal(t, []string{"10.00 10.10 2", "10.00 10.10 7", "10.00 10.10 2", "10.00 10.10 7"}, quotes, "in each pass anew")
+
+	r, err := replay.New(replay.Config{File: write(t, binanceFixture)})
+	require.NoError(t, err)
+	err = r.Run(t.Context(), nil, func([]exchange.Record) {})
+	require.ErrorIs(t, err, replay.ErrForeign)
+	require.ErrorContains(t, err, "--snapshots")
+}
+
+func TestSnapshotsThatCantBeTakenAreRefusedAtOnce(t *testing.T) {
+	file := write(t, binanceFixture)
+	for text, want := range map[string]string{
+		"":      "no line is an answer to /depth",
+		"hello": "line 1: bad snapshot: want <url> -> <unix time>: <body>",
+		"\n" + binanceBooks + strings.Replace(binanceBooks, `"lastUpdateId":10`, `"lastUpdateId":-1`, 1): "line 4: bad snapshot: book of AB: lastUpdateId",
+		strings.Replace(binanceBooks, "symbol=AB", "symbol=", 1):                                         "line 1: ",
+		strings.Replace(binanceBooks, "1633998512.5", "noon", 1):                                         "noon",
+		strings.Replace(binanceBooks, `"bids":[`, `"bids":{`, 1):                                         "book of AB",
+	} {
+		path := write(t, text)
+		_, err := replay.New(replay.Config{File: file, Snapshots: path})
+		require.ErrorIs(t, err, replay.ErrForeign, "%q", text)
+		require.ErrorContains(t, err, want)
+		require.ErrorContains(t, err, path)
+		require.NotContains(t, err.Error(), "\n")
+	}
+	_, err := replay.New(replay.Config{File: file, Snapshots: "/no/such/file"})
+	require.ErrorIs(t, err, os.ErrNotExist)
+	_, err = replay.New(replay.Config{File: write(t, binanceBooks)})
+	require.ErrorContains(t, err, "--snapshots")
+	_, err = replay.New(replay.Config{File: write(t, fixture), Snapshots: write(t, binanceBooks)})
+	require.ErrorContains(t, err, "leave --snapshots out")
+}
+
+func TestARealBinanceSessionPlays(t *testing.T) {
+	for name, c := range map[string]struct {
+		cfg     replay.Config
+		symbols int
+	}{
+		"with its snapshots": {replay.Config{File: venues(t, "BINANCE.ws.1.0"), Snapshots: venues(t, "BINANCE.http.0.0")}, 4},
+		"without":            {replay.Config{File: venues(t, "BINANCE.ws.1.0")}, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			symbols, trades := map[quote.Symbol]int{}, []string{}
+			for _, h := range listen(t, c.cfg, time.Minute) {
+				require.NoError(t, h.record.Refused)
+				if tr := h.record.Trade; tr != nil {
+					require.NoError(t, tr.Validate())
+					trades = append(trades, strings.Join([]string{tr.ID, string(tr.Symbol), tr.Price.String(), tr.Quantity.String(), string(tr.Side)}, " "))
+					continue
+				}
+				q := h.record.Quote
+				require.NoError(t, q.Validate())
+				require.Negative(t, q.Bid.Cmp(q.Ask), "%s: bid %s, ask %s at %s", q.Symbol, q.Bid, q.Ask, q.Timestamp)
+				symbols[q.Symbol]++
+			}
+			require.Len(t, symbols, c.symbols)
+			require.Equal(t, []string{"15683430 NKNUSDT 0.35280000 58.00000000 buy", "9213679 LRCBTC 0.00000638 177.00000000 buy"}, trades)
+		})
+	}
 }
