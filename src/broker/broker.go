@@ -21,6 +21,7 @@ type Broker struct {
 	met     *metrics
 	since   time.Time
 	writers sync.WaitGroup
+	spare   sync.Pool // of *copies
 
 	// mu guards everything below, the topics and the sessions. Nobody writes to a connection while holding it.
 	mu        sync.Mutex
@@ -28,6 +29,7 @@ type Broker struct {
 	retention int // bytes a topic may keep now: less than configured where there are many
 	sessions  map[*session]struct{}
 	pub       publisher
+	fresh     []*topic // whose readers have yet to be told of what came: once a burst, not once a record
 }
 
 // New checks the configuration and listens. Run must follow.
@@ -55,7 +57,7 @@ func (b *Broker) Ready() error { return nil }
 // Run serves until ctx ends, then says goodbye to all.
 func (b *Broker) Run(ctx context.Context) error {
 	b.cfg.Log.Info("listening", "addr", b.Addr())
-	srv, err := wire.NewServer(wire.ServerConfig{OnFrame: b.onFrame, OnClose: b.onClose, WriteTimeout: b.cfg.WriteTimeout, Log: b.cfg.Log})
+	srv, err := wire.NewServer(wire.ServerConfig{OnFrame: b.onFrame, OnPause: b.onPause, Borrow: true, OnClose: b.onClose, WriteTimeout: b.cfg.WriteTimeout, Log: b.cfg.Log})
 	if err != nil {
 		return errors.Join(err, b.ln.Close())
 	}
@@ -117,6 +119,23 @@ func (b *Broker) onFrame(c *wire.Conn, f wire.Frame) {
 	}
 }
 
+// onPause tells of what a burst of frames has brought.
+func (b *Broker) onPause(*wire.Conn) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.tell()
+}
+
+// tell wakes the readers of all fresh topics. The lock is held.
+func (b *Broker) tell() {
+	for _, t := range b.fresh {
+		t.fresh = false
+		b.wake(t)
+	}
+	clear(b.fresh)
+	b.fresh = b.fresh[:0]
+}
+
 func (b *Broker) onClose(c *wire.Conn, reason error) {
 	b.leave(c)
 	if _, ok := c.Value().(*session); ok {
@@ -136,6 +155,7 @@ func (b *Broker) topic(name quote.Topic) (*topic, error) {
 	if len(b.topics) >= b.cfg.MaxTopics {
 		return nil, wire.Errorf(wire.TooLarge, "the broker has %d topics already (--max-topics)", b.cfg.MaxTopics)
 	}
+	b.tell() // what came before the topic's first record goes out before it
 	t := &topic{name: name, epoch: b.pub.epoch, next: 1, readers: map[*session]*cursor{}}
 	b.topics[name] = t
 	b.retention = min(b.cfg.Retention, max(b.cfg.Total/len(b.topics), b.cfg.MaxFrame))

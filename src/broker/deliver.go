@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"net"
 	"time"
 
 	"quotes/src/quote"
@@ -31,10 +30,10 @@ func (b *Broker) deliver(s *session) {
 			heartbeat = true
 		}
 		for more := true; more; {
-			var out net.Buffers
+			var out batch
 			var wait time.Duration
 			out, wait, more = b.collect(s, time.Now(), heartbeat)
-			if len(out) > 0 && b.write(s, out) != nil {
+			if len(out.lines) > 0 && b.write(s, &out) != nil {
 				return // the connection is closed, with the reason
 			}
 			if later, heartbeat = nil, false; wait > 0 {
@@ -45,17 +44,19 @@ func (b *Broker) deliver(s *session) {
 }
 
 // write sends lines; those of bare subscriptions one by one, as clients of the original system read them.
-func (b *Broker) write(s *session, out net.Buffers) error {
-	b.met.out.Add(float64(len(out)))
-	if !s.bareOnly {
-		return s.conn.Writev(out)
-	}
-	for _, line := range out {
-		if err := s.conn.Write(line); err != nil {
-			return err
+func (b *Broker) write(s *session, out *batch) error {
+	b.met.out.Add(float64(out.frames))
+	if s.bareOnly {
+		for _, line := range out.lines {
+			if err := s.conn.Write(line); err != nil {
+				return err
+			}
 		}
+		return nil
 	}
-	return nil
+	lines, done := out.coalesce(&b.spare)
+	defer done()
+	return s.conn.Writev(lines)
 }
 
 // forget removes a session whose connection has ended.
@@ -72,31 +73,24 @@ func (b *Broker) forget(s *session) {
 }
 
 // collect gathers what may go out now. wait is when a sampled cursor is due, 0 for none; more says that there is more now.
-func (b *Broker) collect(s *session, now time.Time, heartbeat bool) (out net.Buffers, wait time.Duration, more bool) {
+func (b *Broker) collect(s *session, now time.Time, heartbeat bool) (out batch, wait time.Duration, more bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if s.mute > 0 {
-		return nil, 0, false
-	}
-	size := 0
-	add := func(line []byte) {
-		out = append(out, line)
-		size += len(line)
+		return out, 0, false
 	}
 	if (heartbeat || s.announce) && !s.bareOnly {
-		for _, line := range b.heartbeat(s, now) {
-			add(line)
-		}
+		out.add(b.heartbeat(s, now))
 	}
 	s.announce = false
 	rest := s.dirty[:0]
 	for i, c := range s.dirty {
-		if size >= turnBytes {
+		if out.size >= turnBytes {
 			rest = append(rest, s.dirty[i:]...)
 			more = true
 			break
 		}
-		until, unfinished := b.advance(c, now, add)
+		until, unfinished := b.advance(c, now, &out)
 		switch {
 		case unfinished:
 			more = true
@@ -116,7 +110,7 @@ func (b *Broker) collect(s *session, now time.Time, heartbeat bool) (out net.Buf
 }
 
 // advance delivers what one cursor is owed. until is when it may speak next, if it has to wait. The lock is held.
-func (b *Broker) advance(c *cursor, now time.Time, add func([]byte)) (until time.Duration, unfinished bool) {
+func (b *Broker) advance(c *cursor, now time.Time, out *batch) (until time.Duration, unfinished bool) {
 	t := c.topic
 	conflates := t.name.Kind() == quote.Quotes
 	sampled := conflates && c.sub.mode == wire.ModeSampled
@@ -128,15 +122,15 @@ func (b *Broker) advance(c *cursor, now time.Time, add func([]byte)) (until time
 	}
 	if c.snap {
 		c.snap = false
-		b.snapshot(c, now, add)
+		b.snapshot(c, now, out)
 	}
-	c.overrun(b, add, conflates)
+	c.overrun(b, out, conflates)
 	if conflates && c.next < t.end() {
 		switch {
 		case c.sub.mode != wire.ModeAll:
-			b.jump(c, now, string(c.sub.mode), add)
+			b.jump(c, now, string(c.sub.mode), out)
 		case t.lag(c.next) > uint64(b.cfg.MaxLag):
-			b.jump(c, now, "lag", add)
+			b.jump(c, now, "lag", out)
 		}
 	}
 	if sampled {
@@ -146,13 +140,31 @@ func (b *Broker) advance(c *cursor, now time.Time, add func([]byte)) (until time
 		if sent >= cursorBytes {
 			return 0, true
 		}
-		sent += b.step(c, now, 0, "", add)
+		if c.plain() {
+			lines, n := t.run(c.next, cursorBytes-sent)
+			out.addRun(lines, int(n))
+			c.next += n
+			c.last.Seq += n
+			sent += len(lines)
+		} else {
+			sent += b.step(c, now, 0, "", out)
+		}
 	}
 	return 0, false
 }
 
+// plain reports whether all from the cursor on goes out as it was logged: nothing is missing before it, or in it.
+func (c *cursor) plain() bool {
+	t := c.topic
+	if !c.known || c.sub.bare || c.next < max(t.solid, c.replayTo) {
+		return false
+	}
+	p := t.get(c.next).point
+	return c.last.Epoch == p.Epoch && c.last.Seq+1 == p.Seq
+}
+
 // snapshot sends the newest record as one.
-func (b *Broker) snapshot(c *cursor, now time.Time, add func([]byte)) {
+func (b *Broker) snapshot(c *cursor, now time.Time, out *batch) {
 	e := c.topic.newest()
 	if e == nil {
 		return
@@ -162,7 +174,7 @@ func (b *Broker) snapshot(c *cursor, now time.Time, add func([]byte)) {
 	if b.pub.source != wire.SourceLive {
 		f.Source = b.pub.source
 	}
-	add(headed(f, e))
+	out.add(headed(f, e))
 	c.known, c.last, c.next = true, e.point, c.topic.end()
 }
 
@@ -176,11 +188,11 @@ func (c *cursor) name() string {
 
 // overrun handles a cursor that has fallen out of the log, or lags too far on what can't be conflated: the rest of what it
 // missed is named as lost. What can be conflated within one epoch is left to jump, which counts by the positions.
-func (c *cursor) overrun(b *Broker, add func([]byte), conflates bool) {
+func (c *cursor) overrun(b *Broker, out *batch, conflates bool) {
 	t := c.topic
 	most := uint64(b.cfg.MaxLag)
 	if c.next == t.start && c.next < t.end() {
-		c.lostBefore(add) // a resume from before the log
+		c.lostBefore(out) // a resume from before the log
 	}
 	fell := c.next < t.start
 	switch newest := t.newest(); {
@@ -194,11 +206,11 @@ func (c *cursor) overrun(b *Broker, add func([]byte), conflates bool) {
 	default:
 		return
 	}
-	c.lostBefore(add)
+	c.lostBefore(out)
 }
 
 // lostBefore names what lies between the last frame and the entry at the cursor, if anything does.
-func (c *cursor) lostBefore(add func([]byte)) {
+func (c *cursor) lostBefore(out *batch) {
 	if c.next >= c.topic.end() || !c.known {
 		return
 	}
@@ -206,12 +218,12 @@ func (c *cursor) lostBefore(add func([]byte)) {
 	switch {
 	case e.gap != nil:
 		c.next++
-		c.gap(e, false, add)
+		c.gap(e, false, out)
 	case e.point.Compare(c.last) <= 0, e.point.Epoch == c.last.Epoch && e.point.Seq == c.last.Seq+1:
 	default:
 		lost := wire.Lost{Topic: c.topic.name, After: c.last, Before: e.point}
 		lost.Count = between(lost.After, lost.Before)
-		c.lose(lost, add)
+		c.lose(lost, out)
 	}
 }
 
@@ -225,14 +237,14 @@ func between(after, before quote.Point) *uint64 {
 }
 
 // lose sends a LOST. The reader then stands right before the next frame, whose prev is as core wrote it.
-func (c *cursor) lose(lost wire.Lost, add func([]byte)) {
+func (c *cursor) lose(lost wire.Lost, out *batch) {
 	f := wire.Make(wire.TypeLost, lost)
-	add(f.Append(nil))
+	out.add(f.Append(nil))
 	c.known, c.last = true, quote.Point{Epoch: lost.Before.Epoch, Seq: lost.Before.Seq - 1}
 }
 
 // gap tells a gap of the log, from where this subscription stands. whole says that it has passed nothing over before it.
-func (c *cursor) gap(e *entry, whole bool, add func([]byte)) {
+func (c *cursor) gap(e *entry, whole bool, out *batch) {
 	lost := *e.gap
 	if c.known {
 		lost.After = c.last
@@ -240,19 +252,19 @@ func (c *cursor) gap(e *entry, whole bool, add func([]byte)) {
 			lost.Count = n
 		}
 	}
-	c.lose(lost, add)
+	c.lose(lost, out)
 }
 
 // jump goes to the newest record and counts what it passes over. A gap on the way is still told, with what was passed
 // over before it.
-func (b *Broker) jump(c *cursor, now time.Time, why string, add func([]byte)) {
+func (b *Broker) jump(c *cursor, now time.Time, why string, out *batch) {
 	t := c.topic
 	newest := t.newest()
 	to := t.behind(newest.point) - 1
 	var passed uint64
 	for i := max(c.next, t.start); i < to; i++ {
 		if e := t.get(i); e.gap != nil {
-			c.gap(e, passed == 0 && c.next >= t.start, add)
+			c.gap(e, passed == 0 && c.next >= t.start, out)
 			passed = 0
 		} else {
 			passed++
@@ -262,7 +274,7 @@ func (b *Broker) jump(c *cursor, now time.Time, why string, add func([]byte)) {
 		passed = newest.point.Seq - c.last.Seq - 1
 	}
 	c.next = to
-	b.step(c, now, passed, why, add)
+	b.step(c, now, passed, why, out)
 	c.skipped += passed
 	c.s.skipped += passed
 	if passed > 0 {
@@ -271,11 +283,11 @@ func (b *Broker) jump(c *cursor, now time.Time, why string, add func([]byte)) {
 }
 
 // step delivers the entry at the cursor and returns its size. What this subscription has already is passed by.
-func (b *Broker) step(c *cursor, now time.Time, skipped uint64, why string, add func([]byte)) int {
+func (b *Broker) step(c *cursor, now time.Time, skipped uint64, why string, out *batch) int {
 	e := c.topic.get(c.next)
 	c.next++
 	if e.gap != nil {
-		c.gap(e, true, add)
+		c.gap(e, true, out)
 		return 0
 	}
 	if c.known && e.point.Compare(c.last) <= 0 {
@@ -307,7 +319,7 @@ func (b *Broker) step(c *cursor, now time.Time, skipped uint64, why string, add 
 		}
 		line = headed(f, e)
 	}
-	add(line)
+	out.add(line)
 	c.known, c.last = true, e.point
 	return len(line)
 }

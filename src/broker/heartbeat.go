@@ -14,7 +14,7 @@ const (
 )
 
 // heartbeat returns the line that tells a session what moved and whether core is there. The lock is held.
-func (b *Broker) heartbeat(s *session, now time.Time) [][]byte {
+func (b *Broker) heartbeat(s *session, now time.Time) []byte {
 	h := wire.Heartbeat{Source: b.pub.source, SinceMS: now.Sub(b.pub.since).Milliseconds(), Topics: map[quote.Topic]wire.HeartbeatTopic{}}
 	for t, c := range s.cursors {
 		if c.told == t.end() {
@@ -27,5 +27,5 @@ func (b *Broker) heartbeat(s *session, now time.Time) [][]byte {
 		h.Topics[t.name] = wire.HeartbeatTopic{Epoch: t.epoch, Next: t.next, Lag: t.end() - min(c.next, t.end()), Skipped: c.skipped}
 	}
 	f := wire.Make(wire.TypeHeartbeat, h)
-	return [][]byte{f.Append(nil)}
+	return f.Append(nil)
 }

@@ -14,7 +14,8 @@ type entry struct {
 	point   quote.Point // of the record; of a gap, the last position that it swallows
 	at      time.Time   // when the broker got it
 	offset  uint64      // bytes of the topic's log before it
-	line    []byte      // the frame as logged, newline included; nil for a gap
+	line    []byte      // the frame as logged, newline included, within its chunk; nil for a gap
+	chunk   uint32      // lines with the same number stand side by side
 	payload []byte      // the payload within line
 	gap     *wire.Lost  // what a gap says
 }
@@ -28,7 +29,17 @@ type topic struct {
 	epoch   uint64 // of the publisher's next record
 	next    uint64 // seq of the publisher's next record
 	readers map[*session]*cursor
+	chunk   []byte // the newest lines: it is filled up to its capacity, and never moved
+	chunks  uint32 // how many there were
+	solid   uint64 // from this index on there are only records, of one epoch and without a hole
+	fresh   bool   // its readers have yet to be told
 }
+
+// A chunk is as large as the log is already, within these bounds: a topic of few records costs little.
+const (
+	minChunk = 512
+	maxChunk = 64 << 10
+)
 
 // end returns the index behind the newest entry.
 func (t *topic) end() uint64 { return t.start + uint64(len(t.entries)) }
@@ -62,15 +73,45 @@ func (t *topic) newest() *entry {
 // record logs a frame: encoded once, copied never again.
 func (t *topic) record(f *wire.Frame, now time.Time) int {
 	head := wire.Frame{Type: wire.TypePublish, Topic: string(t.name), Epoch: f.Epoch, Seq: f.Seq, Prev: f.Prev, Payload: f.Payload}
-	line := head.Append(make([]byte, 0, len(f.Payload)+128))
+	if most := len(f.Payload) + len(t.name) + 160; cap(t.chunk)-len(t.chunk) < most {
+		t.chunk = make([]byte, 0, max(most, min(maxChunk, max(minChunk, t.bytes()))))
+		t.chunks++
+	}
+	from := len(t.chunk)
+	t.chunk = head.Append(t.chunk)
+	line := t.chunk[from:]
 	payload := line[len(line)-len(f.Payload)-2 : len(line)-2]
-	t.append(entry{point: f.Point(), at: now, line: line, payload: payload})
+	if n := len(t.entries); n == 0 || !t.entries[n-1].before(f.Point()) {
+		t.solid = t.end()
+	}
+	t.append(entry{point: f.Point(), at: now, line: line, chunk: t.chunks, payload: payload})
 	t.epoch, t.next = f.Epoch, f.Seq+1
 	return len(line)
 }
 
+// before reports whether a position is the one right behind this record.
+func (e *entry) before(p quote.Point) bool {
+	return e.gap == nil && e.point.Epoch == p.Epoch && e.point.Seq+1 == p.Seq
+}
+
+// run returns the lines from an index on that stand side by side, at least one, and how many: as many as there are in about so many
+// bytes. The entry must be a record behind solid.
+func (t *topic) run(i uint64, most int) (lines []byte, n uint64) {
+	first := t.get(i)
+	size := 0
+	for ; i+n < t.end(); n++ {
+		e := t.get(i + n)
+		if e.chunk != first.chunk || n > 0 && size+len(e.line) > most {
+			break
+		}
+		size += len(e.line)
+	}
+	return first.line[:size], n
+}
+
 // lose logs a gap.
 func (t *topic) lose(after, before quote.Point, count *uint64, now time.Time) {
+	defer func() { t.solid = t.end() }()
 	t.append(entry{
 		point: quote.Point{Epoch: before.Epoch, Seq: before.Seq - 1}, at: now,
 		gap: &wire.Lost{Topic: t.name, After: after, Before: before, Count: count},

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -141,10 +142,15 @@ type subscription = sub
 func (r *rig) read(s *session, turns int, a *auditor) {
 	for range turns {
 		out, _, more := r.collect(s, r.now, false)
-		for _, line := range out {
-			a.line(line)
+		frames := 0
+		for _, piece := range out.lines {
+			for line := range bytes.Lines(piece) {
+				frames++
+				a.line(line)
+			}
 		}
-		if !more && len(out) == 0 {
+		require.Equal(a.t, out.frames, frames)
+		if !more && frames == 0 {
 			return
 		}
 	}

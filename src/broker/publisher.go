@@ -172,7 +172,10 @@ func (b *Broker) publish(c *wire.Conn, f *wire.Frame) error {
 	b.met.in.Inc()
 	b.met.bytes.Add(float64(t.record(f, now)))
 	b.met.bytes.Sub(float64(t.trim(b.retention)))
-	b.wake(t)
+	if !t.fresh {
+		t.fresh = true
+		b.fresh = append(b.fresh, t)
+	}
 	return nil
 }
 

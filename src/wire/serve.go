@@ -22,6 +22,9 @@ func (c *Conn) goaway() {
 // serve reads until the end, lets what is in work end and closes the connection.
 func (c *Conn) serve() {
 	reason, taken := c.read()
+	if c.in.pause != nil {
+		c.in.pause()
+	}
 	c.in.release()
 	if taken {
 		return

@@ -95,7 +95,7 @@ func subscribeFrom(addr string, patterns []string, from map[quote.Topic]quote.Po
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	r := &ourReader{}
-	s, err := wire.Dial(ctx, wire.DialConfig{Addr: addr, OnFrame: func(f wire.Frame) {
+	s, err := wire.Dial(ctx, wire.DialConfig{Addr: addr, Borrow: true, OnFrame: func(f wire.Frame) {
 		switch f.Type {
 		case wire.TypePublish:
 			if f.Skipped > 0 {
