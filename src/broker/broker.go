@@ -29,7 +29,9 @@ type Broker struct {
 	retention int // bytes a topic may keep now: less than configured where there are many
 	sessions  map[*session]struct{}
 	pub       publisher
-	fresh     []*topic // whose readers have yet to be told of what came: once a burst, not once a record
+	frames    uint64    // records that core published
+	burst     time.Time // when the first of the fresh topics' records came
+	fresh     []*topic  // whose readers have yet to be told of what came: once a burst, not once a record
 }
 
 // New checks the configuration and listens. Run must follow.

@@ -70,15 +70,19 @@ func (t *topic) newest() *entry {
 	return nil
 }
 
-// record logs a frame: encoded once, copied never again.
-func (t *topic) record(f *wire.Frame, now time.Time) int {
-	head := wire.Frame{Type: wire.TypePublish, Topic: string(t.name), Epoch: f.Epoch, Seq: f.Seq, Prev: f.Prev, Payload: f.Payload}
+// record logs a frame's position, prev and payload: copied once, and never again.
+func (t *topic) record(f *wire.Frame, now time.Time) {
 	if most := len(f.Payload) + len(t.name) + 160; cap(t.chunk)-len(t.chunk) < most {
 		t.chunk = make([]byte, 0, max(most, min(maxChunk, max(minChunk, t.bytes()))))
 		t.chunks++
 	}
 	from := len(t.chunk)
-	t.chunk = head.Append(t.chunk)
+	if line := f.Line(); line != nil {
+		t.chunk = append(append(t.chunk, line...), '\n')
+	} else {
+		head := wire.Frame{Type: wire.TypePublish, Topic: string(t.name), Epoch: f.Epoch, Seq: f.Seq, Prev: f.Prev, Payload: f.Payload}
+		t.chunk = head.Append(t.chunk)
+	}
 	line := t.chunk[from:]
 	payload := line[len(line)-len(f.Payload)-2 : len(line)-2]
 	if n := len(t.entries); n == 0 || !t.entries[n-1].before(f.Point()) {
@@ -86,7 +90,6 @@ func (t *topic) record(f *wire.Frame, now time.Time) int {
 	}
 	t.append(entry{point: f.Point(), at: now, line: line, chunk: t.chunks, payload: payload})
 	t.epoch, t.next = f.Epoch, f.Seq+1
-	return len(line)
 }
 
 // before reports whether a position is the one right behind this record.
@@ -124,11 +127,10 @@ func (t *topic) append(e entry) {
 	t.entries = append(t.entries, e)
 }
 
-// trim drops the oldest entries beyond the bound; the newest record always stays. It returns the bytes that went.
-func (t *topic) trim(most int) (gone int) {
+// trim drops the oldest entries beyond the bound; the newest record always stays.
+func (t *topic) trim(most int) {
 	n := 0
 	for n < len(t.entries)-1 && t.offset-t.entries[n].offset > uint64(most) {
-		gone += len(t.entries[n].line)
 		n++
 	}
 	if n > 0 {
@@ -136,7 +138,6 @@ func (t *topic) trim(most int) (gone int) {
 		t.entries = t.entries[n:]
 		t.start += uint64(n)
 	}
-	return gone
 }
 
 // behind returns the index of the first entry behind a position.

@@ -7,9 +7,16 @@ import (
 
 // metrics are the broker's counters; docs/operations.md says what each means.
 type metrics struct {
-	in, out, lost, duplicates prometheus.Counter
-	skipped, cutoff           *prometheus.CounterVec
-	bytes                     prometheus.Gauge
+	out, lost, duplicates prometheus.Counter
+	skipped, cutoff       *prometheus.CounterVec
+}
+
+// logBytes returns what all logs hold. The lock is held.
+func (b *Broker) logBytes() (n int) {
+	for _, t := range b.topics {
+		n += t.bytes()
+	}
+	return n
 }
 
 func newMetrics(reg prometheus.Registerer, b *Broker) *metrics {
@@ -23,13 +30,13 @@ func newMetrics(reg prometheus.Registerer, b *Broker) *metrics {
 	}
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "quotes_broker_subscribers", Help: "Connections with subscriptions."}, count(func() int { return len(b.sessions) }))
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "quotes_broker_topics", Help: "Topics."}, count(func() int { return len(b.topics) }))
+	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "quotes_broker_log_bytes", Help: "Bytes of log that are kept."}, count(b.logBytes))
+	f.NewCounterFunc(prometheus.CounterOpts{Name: "quotes_broker_frames_in_total", Help: "Records that core published."}, count(func() int { return int(b.frames) }))
 	return &metrics{
-		in:         f.NewCounter(prometheus.CounterOpts{Name: "quotes_broker_frames_in_total", Help: "Records that core published."}),
 		out:        f.NewCounter(prometheus.CounterOpts{Name: "quotes_broker_frames_out_total", Help: "Lines written to subscribers, heartbeats and LOST included."}),
 		lost:       f.NewCounter(prometheus.CounterOpts{Name: "quotes_broker_lost_total", Help: "Records that core published and the broker never got."}),
 		duplicates: f.NewCounter(prometheus.CounterOpts{Name: "quotes_broker_duplicates_total", Help: "Records that came a second time and were dropped."}),
 		skipped:    f.NewCounterVec(prometheus.CounterOpts{Name: "quotes_broker_skipped_total", Help: "Quotes passed over for a subscriber, by why."}, []string{"why"}),
 		cutoff:     f.NewCounterVec(prometheus.CounterOpts{Name: "quotes_broker_cutoff_total", Help: "Subscribers cut off, by reason."}, []string{"reason"}),
-		bytes:      f.NewGauge(prometheus.GaugeOpts{Name: "quotes_broker_log_bytes", Help: "Bytes of log that are kept."}),
 	}
 }

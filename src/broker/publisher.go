@@ -95,7 +95,7 @@ func (b *Broker) announce(h *wire.HelloTopic, epoch uint64, now time.Time) error
 			} else {
 				b.missed(t, last, own == nil, now)
 			}
-			b.met.bytes.Add(float64(t.record(h.Last, now)))
+			t.record(h.Last, now)
 			b.wake(t)
 		}
 	}
@@ -139,19 +139,18 @@ func (b *Broker) missedTail(t *topic, own, got quote.Point, tail *quote.Point, n
 
 // publish takes one PUBLISH of core.
 func (b *Broker) publish(c *wire.Conn, f *wire.Frame) error {
-	name, err := quote.ParseTopic(f.Topic)
-	if err != nil {
-		return err
-	}
 	if len(f.Payload) > b.cfg.MaxFrame {
-		return wire.Errorf(wire.TooLarge, "payload of %d bytes on %s, at most %d", len(f.Payload), name, b.cfg.MaxFrame)
+		return wire.Errorf(wire.TooLarge, "payload of %d bytes on %.40s, at most %d", len(f.Payload), f.Topic, b.cfg.MaxFrame)
 	}
 	if !isFrame(f.Payload) || f.Seq == 0 {
-		return wire.Errorf(wire.BadRequest, "PUBLISH on %s needs a seq and a payload", name)
+		return wire.Errorf(wire.BadRequest, "PUBLISH on %.40s needs a seq and a payload", f.Topic)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	now := time.Now()
+	if len(b.fresh) == 0 {
+		b.burst = time.Now()
+	}
+	now := b.burst
 	switch p := &b.pub; {
 	case p.conn != c || !p.greeted:
 		return wire.Errorf(wire.NotAuthorized, "PUBLISH is core's, behind a complete HELLO")
@@ -160,18 +159,24 @@ func (b *Broker) publish(c *wire.Conn, f *wire.Frame) error {
 	default:
 		b.hear(now)
 	}
-	t, err := b.topic(name)
-	if err != nil {
-		return err
+	t := b.topics[quote.Topic(f.Topic)]
+	if t == nil {
+		name, err := quote.ParseTopic(f.Topic)
+		if err != nil {
+			return err
+		}
+		if t, err = b.topic(name); err != nil {
+			return err
+		}
 	}
 	if t.epoch == f.Epoch && f.Seq < t.next {
 		b.met.duplicates.Inc()
 		return nil
 	}
 	b.missed(t, f.Point(), false, now)
-	b.met.in.Inc()
-	b.met.bytes.Add(float64(t.record(f, now)))
-	b.met.bytes.Sub(float64(t.trim(b.retention)))
+	b.frames++
+	t.record(f, now)
+	t.trim(b.retention)
 	if !t.fresh {
 		t.fresh = true
 		b.fresh = append(b.fresh, t)

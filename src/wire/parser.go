@@ -13,6 +13,9 @@ import (
 type parser struct {
 	borrow bool // payloads are part of the line
 
+	epoch     uint64 // the last one, and
+	epochText []byte // how it stood in the line, with what follows
+
 	topic   string            // the last one
 	topics  map[string]string // earlier ones
 	numbers []uint64          // for Frame.Prev
@@ -98,8 +101,14 @@ func (p *parser) logged(line []byte, f *Frame) bool {
 	if !c.word(`","epoch":`) {
 		return false
 	}
-	if f.Epoch, ok = c.number(); !ok || !c.word(`,"seq":`) {
-		return false
+	if n := len(p.epochText); n > 0 && len(line)-c.i > n && string(line[c.i:c.i+n]) == string(p.epochText) {
+		f.Epoch, c.i = p.epoch, c.i+n // a core's whole life long
+	} else {
+		from := c.i
+		if f.Epoch, ok = c.number(); !ok || !c.word(`,"seq":`) {
+			return false
+		}
+		p.epoch, p.epochText = f.Epoch, append(p.epochText[:0], line[from:c.i]...)
 	}
 	if f.Seq, ok = c.number(); !ok || !c.word(`,"prev":`) {
 		return false
@@ -112,6 +121,9 @@ func (p *parser) logged(line []byte, f *Frame) bool {
 		return false
 	}
 	f.Type, f.Topic, f.Prev, f.Payload = TypePublish, topic, p.number(prev), p.payload(line[from:c.i])
+	if p.borrow {
+		f.logged = line
+	}
 	return true
 }
 

@@ -19,9 +19,12 @@ type load struct {
 	length  time.Duration
 }
 
-// window is how many messages the publisher may be ahead of the slowest reader: less than our default lag limit and than any buffer of
-// NATS, so that nobody loses anything, and enough for big bursts.
-const window = 1000
+// ahead is how many bytes of lines the publisher may be ahead of the slowest reader: less than our default lag limit and than any
+// buffer of NATS, so that nobody loses anything, and enough for big bursts.
+const ahead = 400 << 10
+
+// window is the same in messages.
+func (l *load) window() int64 { return int64(ahead / (len(l.payload) + 100)) }
 
 // result is what one run of a load gave.
 type result struct {
@@ -153,8 +156,8 @@ func (p *pump) run(length time.Duration) error {
 				p.due[i]++
 			}
 		}
-		if p.behind() > window {
-			if err := p.await(window / 2); err != nil {
+		if p.behind() > p.window() {
+			if err := p.await(p.window() / 2); err != nil {
 				return err
 			}
 		}
