@@ -1,31 +1,48 @@
 package broker
 
 import (
+	"strconv"
 	"time"
 
-	"quotes/src/quote"
 	"quotes/src/wire"
 )
 
 // maxBeat bounds one heartbeat, about, in bytes; what does not fit comes with the next.
 const (
 	maxBeat   = 64 << 10
-	beatEntry = 128
+	beatEntry = 192
 )
 
-// heartbeat returns the line that tells a session what moved and whether core is there. The lock is held.
+// heartbeat returns the line that tells a session what moved and whether core is there. It is written by hand: each second each
+// subscriber gets one, and encoding/json would double the stack of its goroutine for good. The lock is held.
 func (b *Broker) heartbeat(s *session, now time.Time) []byte {
-	h := wire.Heartbeat{Source: b.pub.source, SinceMS: now.Sub(b.pub.since).Milliseconds(), Topics: map[quote.Topic]wire.HeartbeatTopic{}}
+	payload := append(make([]byte, 0, 256), '{')
+	some := false
 	for t, c := range s.cursors {
 		if c.told == t.end() {
 			continue
 		}
-		if len(h.Topics) >= maxBeat/beatEntry {
+		if len(payload) >= maxBeat-beatEntry {
 			break
 		}
 		c.told = t.end()
-		h.Topics[t.name] = wire.HeartbeatTopic{Epoch: t.epoch, Next: t.next, Lag: t.end() - min(c.next, t.end()), Skipped: c.skipped}
+		if some {
+			payload = append(payload, `,"`...)
+		} else {
+			payload = append(payload, `"topics":{"`...)
+		}
+		some = true
+		payload = append(append(payload, t.name...), `":{"epoch":`...)
+		payload = strconv.AppendUint(payload, t.epoch, 10)
+		payload = strconv.AppendUint(append(payload, `,"next":`...), t.next, 10)
+		payload = strconv.AppendUint(append(payload, `,"lag":`...), t.end()-min(c.next, t.end()), 10)
+		payload = append(strconv.AppendUint(append(payload, `,"skipped":`...), c.skipped, 10), '}')
 	}
-	f := wire.Make(wire.TypeHeartbeat, h)
-	return f.Append(nil)
+	if some {
+		payload = append(payload, `},`...)
+	}
+	payload = append(append(append(payload, `"source":"`...), b.pub.source...), `","since_ms":`...)
+	payload = append(strconv.AppendInt(payload, now.Sub(b.pub.since).Milliseconds(), 10), '}')
+	f := wire.Frame{Type: wire.TypeHeartbeat, Payload: payload}
+	return f.Append(make([]byte, 0, len(payload)+64))
 }

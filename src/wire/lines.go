@@ -42,7 +42,7 @@ type lineReader struct {
 
 // A connection begins with a small buffer; a busy one earns a larger one.
 const (
-	readChunk = 4 << 10
+	readChunk = 1 << 10
 	readMost  = 64 << 10
 )
 

@@ -32,7 +32,7 @@ type ServerConfig struct {
 	SilentAfter time.Duration // 1 s where 0
 
 	MaxLine      int           // longest line in bytes; DefaultMaxLine where 0
-	MaxLines     int           // bytes of unfinished lines beyond 4 KiB each, of all connections; further ones get ERROR unavailable; 64 MiB where 0
+	MaxLines     int           // bytes of unfinished lines beyond 1 KiB each, of all connections; further ones get ERROR unavailable; 64 MiB where 0
 	LineTimeout  time.Duration // from a line's first byte to its end; 10 s where 0
 	IdleTimeout  time.Duration // silence allowed without a subscription; 5 min where 0
 	WriteTimeout time.Duration // one write; 10 s where 0
