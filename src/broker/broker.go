@@ -71,14 +71,20 @@ func (b *Broker) Run(ctx context.Context) error {
 	return err
 }
 
-// watch notices core's silence.
+// sweepEvery is how often logs are trimmed that nobody publishes to.
+const sweepEvery = 5 * time.Second
+
+// watch notices core's silence and trims the logs.
 func (b *Broker) watch(ctx context.Context) error {
-	tick := time.NewTicker(b.cfg.Silence / 30)
+	tick, sweep := time.NewTicker(b.cfg.Silence/30), time.NewTicker(sweepEvery)
 	defer tick.Stop()
+	defer sweep.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case now := <-sweep.C:
+			b.sweep(now)
 		case now := <-tick.C:
 			b.mu.Lock()
 			if b.pub.conn != nil && now.Sub(b.pub.heard) > b.cfg.Silence {
@@ -87,6 +93,24 @@ func (b *Broker) watch(ctx context.Context) error {
 			b.mu.Unlock()
 		}
 	}
+}
+
+// sweep trims all logs: by age, and by bytes where there are more topics than when they were last published to.
+func (b *Broker) sweep(now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	since := b.oldest(now)
+	for _, t := range b.topics {
+		t.trim(b.retention, since)
+	}
+}
+
+// oldest is the time before which records are not kept; zero where age does not count.
+func (b *Broker) oldest(now time.Time) time.Time {
+	if b.cfg.RetentionAge == 0 {
+		return time.Time{}
+	}
+	return now.Add(-b.cfg.RetentionAge)
 }
 
 func (b *Broker) onFrame(c *wire.Conn, f wire.Frame) {

@@ -14,11 +14,13 @@ import (
 type Config struct {
 	Listen    string // data port; 127.0.0.1:8081
 	Retention int    // bytes of log a topic; 1 MiB
-	Total     int    // bytes of log over all topics; 256 MiB
-	MaxLag    int    // bytes that an all reader may lag a topic; half of Retention
-	MaxFrame  int    // bytes of a published frame; 64 KiB
-	MaxTopics int    // topics in all; 100,000
-	MaxSubs   int    // subscriptions a connection; 10,000
+	// RetentionAge is how old a record may get in the log; 0: bytes alone decide.
+	RetentionAge time.Duration
+	Total        int // bytes of log over all topics; 256 MiB
+	MaxLag       int // bytes that an all reader may lag a topic; half of Retention
+	MaxFrame     int // bytes of a published frame; 64 KiB
+	MaxTopics    int // topics in all; 100,000
+	MaxSubs      int // subscriptions a connection; 10,000
 	// WriteTimeout is how long a subscriber may not read before it is cut off; 5 s.
 	WriteTimeout time.Duration
 	// Silence is how long core may say nothing before it counts as lost; 3 s.
@@ -34,6 +36,7 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 	c.defaults()
 	fs.StringVar(&c.Listen, "listen", c.Listen, "data port, HOST:PORT")
 	fs.IntVar(&c.Retention, "retention", c.Retention, "bytes of log kept for each topic")
+	fs.DurationVar(&c.RetentionAge, "retention-age", c.RetentionAge, "how long a record is kept in the log; 0: bytes alone decide")
 	fs.IntVar(&c.Total, "total", c.Total, "bytes of log kept over all topics")
 	fs.IntVar(&c.MaxLag, "max-lag", 0, "bytes that a reader of everything may lag on a topic; 0: half of retention")
 	fs.IntVar(&c.MaxFrame, "max-frame", c.MaxFrame, "bytes of a published frame")
@@ -66,6 +69,9 @@ func (c *Config) check() error {
 		if v < 1 {
 			return fmt.Errorf("--%s %d: want at least 1", name, v)
 		}
+	}
+	if c.RetentionAge < 0 {
+		return fmt.Errorf("--retention-age %v: want 0 or more", c.RetentionAge)
 	}
 	if c.MaxLag > c.Retention {
 		return fmt.Errorf("--max-lag %d: want at most --retention, %d", c.MaxLag, c.Retention)

@@ -18,12 +18,14 @@ const (
 func (b *Broker) heartbeat(s *session, now time.Time) []byte {
 	payload := append(make([]byte, 0, 256), '{')
 	some := false
+	var lag uint64
 	for t, c := range s.cursors {
+		lag += t.lag(c.next)
 		if c.told == t.end() {
 			continue
 		}
 		if len(payload) >= maxBeat-beatEntry {
-			break
+			continue
 		}
 		c.told = t.end()
 		if some {
@@ -41,6 +43,7 @@ func (b *Broker) heartbeat(s *session, now time.Time) []byte {
 	if some {
 		payload = append(payload, `},`...)
 	}
+	b.met.lag.Observe(float64(lag))
 	payload = append(append(append(payload, `"source":"`...), b.pub.source...), `","since_ms":`...)
 	payload = append(strconv.AppendInt(payload, now.Sub(b.pub.since).Milliseconds(), 10), '}')
 	f := wire.Frame{Type: wire.TypeHeartbeat, Payload: payload}

@@ -127,10 +127,10 @@ func (t *topic) append(e entry) {
 	t.entries = append(t.entries, e)
 }
 
-// trim drops the oldest entries beyond the bound; the newest record always stays.
-func (t *topic) trim(most int) {
+// trim drops the oldest entries beyond so many bytes and those that came before a time; the newest entry always stays.
+func (t *topic) trim(most int, since time.Time) {
 	n := 0
-	for n < len(t.entries)-1 && t.offset-t.entries[n].offset > uint64(most) {
+	for n < len(t.entries)-1 && (t.offset-t.entries[n].offset > uint64(most) || t.entries[n].at.Before(since)) {
 		n++
 	}
 	if n > 0 {

@@ -9,6 +9,7 @@ import (
 type metrics struct {
 	out, lost, duplicates prometheus.Counter
 	skipped, cutoff       *prometheus.CounterVec
+	lag                   prometheus.Histogram
 }
 
 // logBytes returns what all logs hold. The lock is held.
@@ -37,6 +38,9 @@ func newMetrics(reg prometheus.Registerer, b *Broker) *metrics {
 		lost:       f.NewCounter(prometheus.CounterOpts{Name: "quotes_broker_lost_total", Help: "Records that core published and the broker never got."}),
 		duplicates: f.NewCounter(prometheus.CounterOpts{Name: "quotes_broker_duplicates_total", Help: "Records that came a second time and were dropped."}),
 		skipped:    f.NewCounterVec(prometheus.CounterOpts{Name: "quotes_broker_skipped_total", Help: "Quotes passed over for a subscriber, by why."}, []string{"why"}),
-		cutoff:     f.NewCounterVec(prometheus.CounterOpts{Name: "quotes_broker_cutoff_total", Help: "Subscribers cut off, by reason."}, []string{"reason"}),
+		lag: f.NewHistogram(prometheus.HistogramOpts{
+			Name: "quotes_broker_lag_bytes", Help: "Log not yet written to a subscriber, at each of its heartbeats.", Buckets: prometheus.ExponentialBuckets(1<<10, 4, 8),
+		}),
+		cutoff: f.NewCounterVec(prometheus.CounterOpts{Name: "quotes_broker_cutoff_total", Help: "Subscribers cut off, by reason."}, []string{"reason"}),
 	}
 }

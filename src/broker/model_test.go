@@ -121,7 +121,7 @@ func (r *rig) put(t *testing.T, name quote.Topic, epoch, passed uint64) {
 	f := wire.Frame{Topic: string(name), Epoch: epoch, Seq: seq, Prev: &prev, Payload: fmt.Appendf(nil, `{"n":%d,"pad":"%040d"}`, seq, seq)}
 	r.missed(top, f.Point(), false, r.now)
 	top.record(&f, r.now)
-	top.trim(r.retention)
+	top.trim(r.retention, r.oldest(r.now))
 	r.wake(top)
 }
 
@@ -210,4 +210,26 @@ func TestEveryViewAddsUp(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestRecordsGrowTooOldAndTheNewestStays(t *testing.T) {
+	rig := newRig(t, Config{RetentionAge: time.Hour})
+	for range 5 {
+		rig.put(t, "quotes.A", 1, 0)
+	}
+	rig.now = rig.now.Add(59 * time.Minute)
+	rig.put(t, "quotes.A", 1, 0)
+	rig.put(t, "quotes.B", 1, 0)
+	top := rig.topics["quotes.A"]
+	require.Len(t, top.entries, 6)
+	rig.now = rig.now.Add(2 * time.Minute)
+	rig.sweep(rig.now)
+	require.Len(t, top.entries, 1, "nobody published, and yet")
+	a := &auditor{t: t, what: "resumed", known: true, last: quote.Point{Epoch: 1, Seq: 2}}
+	s := rig.join(&sub{pattern: "quotes.A", mode: wire.ModeAll, from: map[quote.Topic]quote.Point{"quotes.A": a.last}})
+	rig.read(s, 10, a)
+	require.Equal(t, quote.Point{Epoch: 1, Seq: 6}, a.last, "what was lost was named")
+	rig.now = rig.now.Add(24 * time.Hour)
+	rig.sweep(rig.now)
+	require.Equal(t, uint64(6), top.newest().point.Seq)
 }

@@ -176,7 +176,7 @@ func (b *Broker) publish(c *wire.Conn, f *wire.Frame) error {
 	b.missed(t, f.Point(), false, now)
 	b.frames++
 	t.record(f, now)
-	t.trim(b.retention)
+	t.trim(b.retention, b.oldest(now))
 	if !t.fresh {
 		t.fresh = true
 		b.fresh = append(b.fresh, t)
