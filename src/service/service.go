@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -55,8 +56,15 @@ func Main(s Spec) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // from then on a signal ends the process at once
+	weight := make([]byte, ballast)
+	defer runtime.KeepAlive(weight)
 	return run(ctx, s, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr)
 }
+
+// ballast is memory that is never touched, so that it costs none: the collector counts it as in use, and so leaves a small heap alone
+// until it has grown by as much. Without it the aggregator, which keeps a few MiB and makes hundreds a second, collected for a fifth of
+// its time. The idea is R. Turner's, «Go memory ballast», 2019.
+const ballast = 16 << 20
 
 // errUsage marks errors of the command line.
 var errUsage = errors.New("usage")
