@@ -17,6 +17,8 @@ type follower struct {
 	req      wire.Subscribe
 	count    uint64 // ends after so many frames; never where 0
 	show     func(quote.Topic, wire.Frame) error
+	fills    bool // LOST ranges are asked for in history
+	verify   bool // the counts are told at the end in any case, and what is missing is an error
 
 	stop  context.CancelCauseFunc
 	done  <-chan struct{} // closed by stop
@@ -67,6 +69,9 @@ func (s *follower) run(parent context.Context) error {
 		return nil // the output blocks, and what can't be written can't be counted
 	}
 	s.summary()
+	if s.verify {
+		return s.tracker.verdict()
+	}
 	return s.tracker.gapsError()
 }
 

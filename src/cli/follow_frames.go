@@ -35,6 +35,7 @@ func (s *follower) frame(f wire.Frame) {
 		}
 		s.tracker.loss(l)
 		s.app.note("LOST %s: %s between %s and %s are not in the broker's log any more", l.Topic, lostCount(l.Count), at(l.After), at(l.Before))
+		s.fill(l)
 	case wire.TypeGoaway:
 		s.app.note("the broker is leaving")
 	case wire.TypeError:
@@ -109,8 +110,8 @@ func (s *follower) summary() {
 	for _, n := range []struct {
 		count uint64
 		what  string
-	}{{uint64(s.cuts), "cuts"}, {t.lostRanges, "LOST"}, {t.duplicates, "duplicates"}, {t.gaps, "gaps"}} {
-		if n.count > 0 {
+	}{{uint64(s.cuts), "cuts"}, {t.lostRanges, "LOST"}, {t.lost, "frames in them"}, {t.filled, "filled"}, {t.duplicates, "duplicates"}, {t.gaps, "gaps"}} {
+		if n.count > 0 || s.verify {
 			parts = append(parts, fmt.Sprintf("%d %s", n.count, n.what))
 		}
 	}

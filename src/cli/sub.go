@@ -18,6 +18,8 @@ type subFlags struct {
 	count    uint64
 	lasting  time.Duration
 	resume   string
+	fill     bool
+	verify   bool
 }
 
 func (a *app) subCommand() *cobra.Command {
@@ -28,13 +30,16 @@ func (a *app) subCommand() *cobra.Command {
 		Long: `Live quotes and trades, a line a frame, until Ctrl-C, --count or --for.
 
 PATTERN is a symbol (its quotes), quotes.SYMBOL, trades.SYMBOL, status.core, quotes.*, trades.* or *.
-After a cut it connects again by itself and goes on from where it was. Cuts, losses and what was skipped for lag are told on
+After a cut it connects again by itself and goes on from where it was. What the broker does not have any more then, it names as LOST,
+and it is taken from history, at the aggregator, before anything else is shown. Cuts, losses and what was skipped for lag are told on
 stderr. Each frame's position is checked against the one before: where frames are missing that the broker did not name, the
-exit code is 1.`,
+exit code is 1. With --verify the counts are told at the end in any case, and it is 1 too where a frame came twice or LOST ones could
+not be filled: nobody can have seen more than such a subscriber that ends with 0.`,
 		Example: `  quotectl sub PETR4
   quotectl sub trades.PETR4 --count 10
   quotectl sub '*' -o ndjson --for 1m > ticks.ndjson
   quotectl sub 'quotes.*' --mode sampled --interval 1s
+  quotectl sub '*' --verify --for 1m > /dev/null
   quotectl sub 'trades.*' -o ndjson --resume trades.pos >> trades.ndjson`,
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: a.completeSymbols,
@@ -46,6 +51,8 @@ exit code is 1.`,
 	fs.Uint64Var(&f.count, "count", 0, "end after so many frames; never where 0")
 	fs.DurationVar(&f.lasting, "for", 0, "end after so long; never where 0")
 	fs.StringVar(&f.resume, "resume", "", "go on from the positions in `FILE`, where it exists, and keep them there at the end")
+	fs.BoolVar(&f.fill, "fill", true, "take what the broker names as LOST from history; conflated quotes aside")
+	fs.BoolVar(&f.verify, "verify", false, "end with counts of frames, gaps, duplicates, skipped and filled; exit 1 where anything is missing")
 	modes := []string{string(wire.ModeAll), string(wire.ModeLatest), string(wire.ModeSampled)}
 	_ = cmd.RegisterFlagCompletionFunc("mode", cobra.FixedCompletions(modes, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
@@ -85,6 +92,7 @@ func (a *app) sub(ctx context.Context, f subFlags, args []string) error {
 		return err
 	}
 	s := newFollower(a, pats, req, f.count)
+	s.fills, s.verify = f.fill, f.verify
 	if f.resume != "" {
 		at, err := loadPositions(f.resume)
 		if err != nil {
@@ -107,6 +115,20 @@ func (a *app) sub(ctx context.Context, f subFlags, args []string) error {
 		}
 	}
 	return err
+}
+
+// verdict is the error for anything that this subscriber has not got, or got twice.
+func (t *tracker) verdict() error {
+	if err := t.gapsError(); err != nil {
+		return err
+	}
+	switch {
+	case t.duplicates > 0:
+		return fmt.Errorf("%d frames came twice", t.duplicates)
+	case t.filled < t.lost:
+		return fmt.Errorf("%d of %d LOST frames are missing", t.lost-t.filled, t.lost)
+	}
+	return nil
 }
 
 // gapsError is the error for frames that are missing without a word.

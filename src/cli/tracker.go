@@ -21,6 +21,7 @@ type tracker struct {
 
 	frames, duplicates, gaps uint64
 	lost, lostRanges         uint64            // frames that LOST counted, and how many LOST there were
+	filled                   uint64            // of these, those that history had
 	skipped                  map[string]uint64 // by why
 }
 

@@ -1,0 +1,98 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"quotes/src/quote"
+	"quotes/src/wire"
+)
+
+const (
+	fillFor  = 3 * time.Second // the longest a LOST may hold up what comes behind it: less than a broker waits for a reader
+	fillPage = 1000
+	fillWait = 200 * time.Millisecond // until records that are on their way to the shards are asked for again
+)
+
+// filling is one LOST range that history is asked for.
+type filling struct {
+	wire.Lost
+	got uint64
+	at  quote.Point // of the last record that came
+}
+
+// fill shows what a LOST names, out of the shards' history, before anything that comes behind it. What it can't get it says.
+func (s *follower) fill(l wire.Lost) {
+	if !s.fills || l.Topic.Kind() == quote.Status || s.req.Mode != wire.ModeAll && l.Topic.Kind() == quote.Quotes {
+		return // nobody stores it, or conflation would have passed it over
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), fillFor)
+	defer cancel()
+	go func() {
+		select {
+		case <-s.done:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	f := &filling{Lost: l, at: l.After}
+	err := s.fetch(ctx, f)
+	s.tracker.filled += f.got
+	switch {
+	case err != nil:
+		s.app.note("filled %d of %s of %s from history, then: %v", f.got, lostCount(l.Count), l.Topic, err)
+	case l.Count != nil && f.got < *l.Count:
+		s.app.note("filled %d of %s of %s: history has no more of them", f.got, lostCount(l.Count), l.Topic)
+	}
+}
+
+// fetch asks for page after page, and again for as long as records are missing that may still be on their way.
+func (s *follower) fetch(ctx context.Context, f *filling) error {
+	for {
+		more, err := s.fetchPage(ctx, f)
+		switch {
+		case err != nil:
+			return err
+		case more:
+		case f.Count == nil || f.got >= *f.Count:
+			return nil
+		default:
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(fillWait):
+			}
+		}
+	}
+}
+
+// fetchPage shows the next page of the range and reports whether there is another.
+func (s *follower) fetchPage(ctx context.Context, f *filling) (more bool, err error) {
+	most := fillPage
+	raws, err := s.app.ask(ctx, s.app.aggregatorPeer(), wire.Make(wire.TypeReqHist, wire.ReqHist{
+		Symbols: []quote.Symbol{f.Topic.Symbol()}, Kinds: []quote.Kind{f.Topic.Kind()}, Limit: &most,
+		After: map[quote.Topic]quote.Point{f.Topic: f.at}, Before: map[quote.Topic]quote.Point{f.Topic: f.Before},
+	}))
+	if err != nil {
+		return false, err
+	}
+	pages, err := decode[wire.RespHist](raws)
+	if err != nil {
+		return false, err
+	}
+	for _, h := range pages {
+		for _, r := range h.Records {
+			if r.Topic != f.Topic || r.Point().Compare(f.at) <= 0 || r.Point().Compare(f.Before) >= 0 {
+				return false, fmt.Errorf("history gave %s %s, asked for what lies between %s and %s", r.Topic, at(r.Point()), at(f.at), at(f.Before))
+			}
+			f.at = r.Point()
+			f.got++
+			if err := s.show(f.Topic, wire.Frame{Type: wire.TypePublish, Topic: string(f.Topic), Epoch: r.Epoch, Seq: r.Seq, Payload: r.Payload}); err != nil {
+				return false, err
+			}
+		}
+		more = h.More
+	}
+	return more, nil
+}
