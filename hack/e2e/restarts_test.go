@@ -3,9 +3,11 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"testing"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	"quotes/hack/e2e/history"
 	"quotes/hack/e2e/judge"
 	"quotes/hack/e2e/prober"
+	"quotes/src/cli"
 	"quotes/src/quote"
 	"quotes/src/wire"
 )
@@ -106,6 +109,7 @@ func (s *suite) roll(t *testing.T, component string) time.Time {
 // The broker is restarted by a rollout: subscribers resume by position, and what they lost is named, to the record.
 func brokerRolled(t *testing.T, s *suite) {
 	s.concern("broker")
+	proven := s.verify(t)
 	began := time.Now()
 	back := s.roll(t, "broker")
 	s.within(t, resumeIn, "every topic of quotes goes on", func(context.Context) error { return s.fed(s.seen.Events(), back) })
@@ -119,6 +123,28 @@ func brokerRolled(t *testing.T, s *suite) {
 		s.within(t, 10*time.Second, fmt.Sprintf("REQ_HIST fills %d lost of %s", *gap.Count, gap.Topic), func(context.Context) error { return s.filled(gap) })
 	}
 	require.NoError(t, judge.Whole(s.seen.Events(), history.Window{From: began, To: time.Now()}, 8*rate), "reports do not need the broker")
+	proven()
+}
+
+// verify runs `quotectl sub --verify` beside what happens until proven is called: it must have seen every record once, on the wire or
+// from history.
+func (s *suite) verify(t *testing.T) (proven func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(s.ctx)
+	var said bytes.Buffer
+	code := make(chan int, 1)
+	go func() {
+		code <- cli.Run(ctx, cli.Config{Out: io.Discard, Err: &said}, []string{
+			"sub", "quotes.*", "trades.*", "--verify", "-o", "ndjson", "--broker", s.ports.broker.host, "--aggregator", s.ports.aggregator.host,
+		})
+	}()
+	t.Cleanup(cancel)
+	return func() {
+		cancel()
+		ended := <-code
+		t.Logf("quotectl sub --verify: %s", said.String())
+		require.Equal(t, cli.ExitOK, ended, "quotectl sub --verify")
+	}
 }
 
 // filled complains where history does not have exactly what was lost.
