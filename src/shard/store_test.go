@@ -3,7 +3,6 @@ package shard
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -117,58 +116,6 @@ func TestAcknowledgedRecordsSurviveAReopening(t *testing.T) {
 	require.Equal(t, uint64(300), d.state.holding("quotes.A", 7).done.Through())
 	require.Equal(t, []quote.Span{{First: 150, Last: 150}}, d.state.holding("quotes.A", 7).gone())
 	require.Equal(t, fence{8, "core"}, d.state.fenceNow())
-}
-
-// TestPowerCutsLoseNothingAcknowledgedAndInventNothing takes copies of the disk as a power cut would leave it, while many
-// write, and opens each.
-func TestPowerCutsLoseNothingAcknowledgedAndInventNothing(t *testing.T) {
-	fs := vfs.NewCrashableMem()
-	d := openDisk(t, fs, "data")
-	rng := rand.New(rand.NewPCG(4, 4))
-	const writers, writes = 4, 8
-	want := map[quote.Position]bool{}
-	for cut := range uint64(25) {
-		acks := make(chan []row, writers*writes)
-		var wg sync.WaitGroup
-		for w := range writers {
-			topic := quote.TopicOf(quote.Quotes, quote.Symbol(fmt.Sprintf("W%d", w)))
-			wg.Go(func() {
-				for i := range uint64(writes) {
-					seq := 1 + (cut*writes+i)*2
-					rows := []row{rowOf(t, topic, 5, seq), rowOf(t, topic, 5, seq+1)}
-					if _, err := d.committer.do(t.Context(), &write{rows: rows}); err == nil {
-						acks <- rows
-					}
-				}
-			})
-		}
-		for range rng.IntN(writers * writes) { // the cut comes somewhere in between
-			for _, r := range <-acks {
-				want[quote.Position{Topic: r.topic, Point: r.point}] = true
-			}
-		}
-		clone := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: rng.IntN(101), RNG: rng})
-		wg.Wait()
-		after := openDisk(t, clone, "data")
-		have := after.contents(t)
-		after.stop()
-		for p := range want {
-			if _, found := have[p]; !found {
-				t.Fatalf("cut %d lost %v, which was acknowledged", cut, p)
-			}
-		}
-		for p, payload := range have {
-			if payload != payloadOf(p.Topic, p.Epoch, p.Seq) {
-				t.Fatalf("cut %d invented %v: %s", cut, p, payload)
-			}
-		}
-		for len(acks) > 0 {
-			for _, r := range <-acks {
-				want[quote.Position{Topic: r.topic, Point: r.point}] = true
-			}
-		}
-	}
-	require.Len(t, want, writers*writes*2*25)
 }
 
 func TestTheFirstRecordOfAPositionIsKept(t *testing.T) {
