@@ -45,6 +45,7 @@ type committer struct {
 	log    *slog.Logger
 	met    *metrics
 	queue  chan *write
+	room   *room // nil: there is always room
 	done   chan struct{}
 	next   *write // taken from the queue and not yet in a commit
 }
@@ -132,6 +133,9 @@ func (c *committer) gather(ctx context.Context) []*write {
 // announce stores a core's epoch and instance, synced, and makes it the one that counts.
 func (c *committer) announce(w *write) {
 	err := c.state.fenceNow().admit(w.core.epoch, w.core.instance, w.core.since)
+	if err == nil {
+		err = c.room.check()
+	}
 	if f := (fence{w.core.epoch, w.core.instance}); err == nil && f != c.state.fenceNow() {
 		err = c.engine.commit(func(set func(k, v []byte) error) error { return set(keyOfMeta(metaFence), f.value()) })
 	}
@@ -149,6 +153,12 @@ func (c *committer) commit(group []*write) {
 	defer d.close()
 	refused := make([]error, len(group))
 	began := time.Now()
+	if err := c.room.check(); err != nil {
+		for _, w := range group {
+			w.result <- result{err: err}
+		}
+		return
+	}
 	err := c.engine.commit(func(set func(k, v []byte) error) error {
 		d.set = set
 		for i, w := range group {
@@ -169,6 +179,10 @@ func (c *committer) commit(group []*write) {
 		c.met.appended.Add(float64(d.appended))
 		c.met.repaired.Add(float64(d.repaired))
 		c.met.lost.Add(float64(d.lost))
+		if d.restored > 0 {
+			c.met.restored.Add(float64(d.restored))
+			c.log.Error("records that the disk had lost were written again", "records", d.restored)
+		}
 		if fenced := c.state.stored(d.change()); fenced != nil {
 			fenced.close(wire.Errorf(wire.StaleEpoch, "epoch %d is over: a twin has records of epoch %d", fenced.epoch, d.fence.epoch))
 		}

@@ -29,7 +29,16 @@ type Config struct {
 
 	CacheMB    int // memory for blocks read, in MiB; 32
 	MemtableMB int // memory for rows not yet in a table, in MiB, up to twice that; 16
+	ReserveMB  int // of the disk that are kept free, in MiB: below, writes are refused; 64
 	RepairMB   int // most that is copied from one twin a second, in MiB; 64
+
+	// ScrubEvery is how often, at most, all that is held is compared with a twin's by checksum; a minute. ScrubMB bounds
+	// what that reads a second, in MiB; 4.
+	ScrubEvery time.Duration
+	ScrubMB    int
+
+	// Rebuild sets a damaged data folder aside at the start and copies all from the twins; else it is refused.
+	Rebuild bool
 
 	// LockWait is how long to wait for a data folder that another process still has; none. A pod's successor may come early.
 	LockWait time.Duration
@@ -56,6 +65,10 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 	fs.IntVar(&c.Copies, "copies", or(c.Copies, 2), "shards that own each slot")
 	fs.IntVar(&c.CacheMB, "cache-mb", or(c.CacheMB, 32), "memory for blocks read, MiB")
 	fs.IntVar(&c.MemtableMB, "memtable-mb", or(c.MemtableMB, 16), "memory for rows not yet in a table, MiB, up to twice that")
+	fs.IntVar(&c.ReserveMB, "reserve-mb", or(c.ReserveMB, 64), "of the disk to keep free: below, writes are refused, MiB")
+	fs.DurationVar(&c.ScrubEvery, "scrub-every", or(c.ScrubEvery, time.Minute), "how often, at most, to compare all that is held with a twin's by checksum")
+	fs.IntVar(&c.ScrubMB, "scrub-mb", or(c.ScrubMB, 4), "most to read for that a second and twin, MiB")
+	fs.BoolVar(&c.Rebuild, "rebuild", c.Rebuild, "set a damaged data folder aside (DATA/damaged) and copy all from the twins")
 	fs.IntVar(&c.RepairMB, "repair-mb", or(c.RepairMB, 64), "most to copy from one twin a second, MiB")
 }
 
@@ -98,10 +111,11 @@ func (c *Config) defaults() error {
 	c.Shards = or(c.Shards, placement.Laptop)
 	c.Copies = or(c.Copies, 2)
 	c.CacheMB, c.MemtableMB, c.RepairMB = or(c.CacheMB, 32), or(c.MemtableMB, 16), or(c.RepairMB, 64)
+	c.ReserveMB, c.ScrubMB, c.ScrubEvery = or(c.ReserveMB, 64), or(c.ScrubMB, 4), or(c.ScrubEvery, time.Minute)
 	c.RepairEvery = or(c.RepairEvery, 500*time.Millisecond)
-	if c.CacheMB < 1 || c.MemtableMB < 1 || c.MemtableMB > 1024 || c.RepairMB < 1 {
-		return fmt.Errorf("--cache-mb %d, --memtable-mb %d, --repair-mb %d: want 1 or more, and a memtable of at most 1024",
-			c.CacheMB, c.MemtableMB, c.RepairMB)
+	if c.CacheMB < 1 || c.MemtableMB < 1 || c.MemtableMB > 1024 || c.RepairMB < 1 || c.ReserveMB < 1 || c.ScrubMB < 1 || c.ScrubEvery < 0 {
+		return fmt.Errorf("--cache-mb %d, --memtable-mb %d, --repair-mb %d, --reserve-mb %d, --scrub-mb %d: want 1 or more, and a memtable of at most 1024",
+			c.CacheMB, c.MemtableMB, c.RepairMB, c.ReserveMB, c.ScrubMB)
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()

@@ -19,6 +19,7 @@ type draft struct {
 	fence    fence
 
 	appended, repaired int
+	restored           int
 	lost               uint64
 }
 
@@ -100,6 +101,10 @@ func (d *draft) compare(r *row) error {
 	have, err := d.stored(r)
 	if err != nil {
 		return err
+	}
+	if have == nil { // the disk has lost what we believed to hold
+		d.restored++
+		return d.store(r)
 	}
 	if !sameRecord(r, have) {
 		d.c.met.conflicts.Inc()

@@ -76,6 +76,10 @@ func (m *mender) run(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() { _ = m.client.Run(ctx) })
+	wg.Go(func() {
+		c := &scrub{m: m, pace: pace{rate: m.shard.cfg.ScrubMB << 20}, known: map[blockSum]string{}}
+		c.run(ctx)
+	})
 	tick := time.NewTicker(m.shard.cfg.RepairEvery)
 	defer tick.Stop()
 	for {

@@ -14,6 +14,9 @@ type metrics struct {
 	repaired  prometheus.Counter
 	lost      prometheus.Counter
 	conflicts prometheus.Counter
+	compared  prometheus.Counter
+	restored  prometheus.Counter
+	scrubs    prometheus.Counter
 	failures  *prometheus.CounterVec
 	queries   prometheus.Counter
 	served    prometheus.Counter
@@ -34,6 +37,9 @@ func newMetrics() *metrics {
 		repaired:  counter("repaired_records_total", "Records that were copied from a twin."),
 		lost:      counter("lost_records_total", "Seqs that core named as lost."),
 		conflicts: counter("conflicts_total", "Records refused because another one has their position."),
+		compared:  counter("compared_records_total", "Records compared with a twin by checksum."),
+		restored:  counter("restored_records_total", "Records that the disk had lost, though they were acknowledged, and that were written again."),
+		scrubs:    counter("comparisons_total", "Complete comparisons with a twin by checksum."),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "quotes_shard_repair_failures_total",
 			Help: "Rounds of repair that failed, by twin.",
@@ -49,10 +55,11 @@ func (m *metrics) register(r prometheus.Registerer, s *Shard) error {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "quotes_shard_" + name, Help: help}, value)
 	}
 	for _, c := range []prometheus.Collector{
-		m.appended, m.commits, m.seconds, m.repaired, m.lost, m.conflicts, m.failures, m.queries, m.served,
+		m.appended, m.commits, m.seconds, m.repaired, m.lost, m.conflicts, m.compared, m.restored, m.scrubs, m.failures, m.queries, m.served,
 		gauge("slots", "Slots that this shard owns.", func() float64 { return float64(len(s.state.slots(time.Now()))) }),
 		gauge("slots_in_sync", "Of these, those whose copy is complete.", func() float64 { n, _ := s.synced(); return float64(n) }),
 		gauge("disk_bytes", "Bytes of the data folder.", func() float64 { return float64(s.engine.bytes()) }),
+		gauge("disk_free_bytes", "Bytes left on the data folder's volume; 0 where the system does not say.", func() float64 { n, _ := s.room.free(); return float64(n) }),
 		gauge("topics", "Topics that it holds records of.", func() float64 { return float64(len(s.state.all())) }),
 		gauge("epoch", "Newest core epoch it knows.", func() float64 { return float64(s.state.fenceNow().epoch) }),
 	} {

@@ -24,8 +24,8 @@ type pebbleEngine struct {
 	lock *pebble.Lock
 }
 
-// openPebble opens or makes the data folder. Sizes are in bytes.
-func openPebble(fs vfs.FS, dir string, cache, memtable int, log *slog.Logger) (*pebbleEngine, error) {
+// openPebble opens or makes the data folder. Sizes are in bytes; tune may change what else there is to set.
+func openPebble(fs vfs.FS, dir string, cache, memtable int, log *slog.Logger, tune ...func(*pebble.Options)) (*pebbleEngine, error) {
 	if err := fs.MkdirAll(dir, 0o750); err != nil {
 		return nil, err
 	}
@@ -40,9 +40,12 @@ func openPebble(fs vfs.FS, dir string, cache, memtable int, log *slog.Logger) (*
 		Logger: pebbleLog{log.With("part", "pebble")},
 	}
 	opts.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionGood })
+	for _, t := range tune {
+		t(opts)
+	}
 	db, err := pebble.Open(dir, opts)
 	if err != nil {
-		return nil, errors.Join(err, lock.Close())
+		return nil, errors.Join(diagnoseOpening(err), lock.Close())
 	}
 	return &pebbleEngine{db, lock}, nil
 }

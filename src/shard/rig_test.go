@@ -33,6 +33,7 @@ type rig struct {
 	table *placement.Table
 	fs    []*vfs.MemFS
 	up    []*running
+	tune  func(*Config) // of shards that start from now on
 
 	mu    sync.Mutex
 	addrs map[string]string // by listed address; one that is not in it refuses connections
@@ -74,16 +75,27 @@ func testLog() *slog.Logger {
 
 func (r *rig) start(i int) {
 	r.t.Helper()
-	s, err := New(Config{
+	require.NoError(r.t, r.tryStart(i))
+}
+
+func (r *rig) tryStart(i int) error {
+	cfg := Config{
 		Name: fmt.Sprintf("shard-%d", i), Listen: "127.0.0.1:0", Data: "data", Shards: rigShards, fs: r.fs[i],
-		dial: r.dial, RepairEvery: 50 * time.Millisecond, MemtableMB: 1, CacheMB: 1, Log: testLog().With("shard", i),
-	})
-	require.NoError(r.t, err)
+		dial: r.dial, RepairEvery: 50 * time.Millisecond, ScrubEvery: 50 * time.Millisecond, MemtableMB: 1, CacheMB: 1, Log: testLog().With("shard", i),
+	}
+	if r.tune != nil {
+		r.tune(&cfg)
+	}
+	s, err := New(cfg)
+	if err != nil {
+		return err
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	run := &running{s, stop, make(chan error, 1)}
 	go func() { run.done <- s.Run(ctx) }()
 	r.up[i] = run
 	r.reach(i, true)
+	return nil
 }
 
 // reach says whether others can connect to a shard from now on.

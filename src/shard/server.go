@@ -27,6 +27,8 @@ func (s *Shard) onFrame(c *wire.Conn, f wire.Frame) {
 		c.Answer(f, func(ctx context.Context) (wire.Frame, error) {
 			return s.history(ctx, f, func(part wire.Frame) error { return c.Reply(f, part) })
 		})
+	case typeReqSums:
+		c.Answer(f, func(ctx context.Context) (wire.Frame, error) { return s.onSums(ctx, f) })
 	case wire.TypeReqStatus:
 		c.Answer(f, func(context.Context) (wire.Frame, error) {
 			return wire.Make(wire.TypeRespStatus, s.status()), nil

@@ -23,6 +23,8 @@ type Shard struct {
 	table     *placement.Table
 	state     *state
 	engine    engine
+	damage    *damage
+	room      *room
 	committer *committer
 	menders   []*mender
 	server    *wire.Server
@@ -44,11 +46,13 @@ func New(cfg Config) (*Shard, error) {
 		return nil, err
 	}
 	s := &Shard{cfg: cfg, log: cfg.Log, met: newMetrics(), table: table, state: newState(self, table), since: time.Now()}
+	s.damage = newDamage(cfg.fs, cfg.Data, cfg.Log)
+	s.room = &room{fs: cfg.fs, dir: cfg.Data, keep: uint64(cfg.ReserveMB) << 20, log: cfg.Log}
 	if s.server, err = wire.NewServer(wire.ServerConfig{OnFrame: s.onFrame, OnClose: s.onClose, Log: cfg.Log}); err != nil {
 		return nil, err
 	}
-	err = s.open()
-	for end := time.Now().Add(cfg.LockWait); errors.Is(err, ErrInUse) && time.Now().Before(end); err = s.open() {
+	err = s.openOrRebuild()
+	for end := time.Now().Add(cfg.LockWait); errors.Is(err, ErrInUse) && time.Now().Before(end); err = s.openOrRebuild() {
 		time.Sleep(100 * time.Millisecond) // nothing tells when a lock is free
 	}
 	if errors.Is(err, ErrInUse) {
@@ -66,32 +70,58 @@ func New(cfg Config) (*Shard, error) {
 		}
 	}
 	s.committer = newCommitter(s.engine, s.state, s.log, s.met)
+	s.committer.room = s.room
 	for twin := range s.state.kicks {
 		s.menders = append(s.menders, newMender(s, twin))
 	}
 	return s, nil
 }
 
+// openOrRebuild opens the data folder; one that is damaged is refused, or set aside where that is wanted.
+func (s *Shard) openOrRebuild() error {
+	err := s.open()
+	if !errors.Is(err, ErrDamaged) {
+		return err
+	}
+	if !s.cfg.Rebuild {
+		return fmt.Errorf("%w; start with --rebuild to set it aside and copy all from the twins", oneLine(err))
+	}
+	if failed := s.damage.setAside(); failed != nil {
+		return errors.Join(err, fmt.Errorf("set it aside: %w", failed))
+	}
+	s.log.Error("damaged data folder set aside: all is copied from the twins", "data", s.cfg.Data, "aside", asideName, "err", oneLine(err))
+	s.state = newState(s.state.self, s.table)
+	s.damage = newDamage(s.cfg.fs, s.cfg.Data, s.log)
+	return s.open()
+}
+
 // open opens the engine and reads what it has.
 func (s *Shard) open() error {
-	e, err := openPebble(s.cfg.fs, s.cfg.Data, s.cfg.CacheMB<<20, s.cfg.MemtableMB<<20, s.log)
+	if err := s.damage.marked(); err != nil {
+		return err
+	}
+	e, err := openPebble(s.cfg.fs, s.cfg.Data, s.cfg.CacheMB<<20, s.cfg.MemtableMB<<20, s.log, s.damage.listen)
 	if err != nil {
 		return err
 	}
 	if err := load(e, s.cfg.Name, s.state); err != nil {
-		return errors.Join(err, e.close())
+		return diagnose(errors.Join(err, e.close()))
 	}
 	s.engine = e
 	return nil
 }
 
+// flat is an error told on one line.
+type flat struct{ error }
+
+// Error implements error.
+func (f flat) Error() string { return strings.ReplaceAll(f.error.Error(), "\n", ": ") }
+
+// Unwrap returns the error itself.
+func (f flat) Unwrap() error { return f.error }
+
 // oneLine keeps an error on one line, whatever storage has to say.
-func oneLine(err error) error {
-	if text := err.Error(); strings.Contains(text, "\n") {
-		return errors.New(strings.ReplaceAll(text, "\n", ": "))
-	}
-	return err
-}
+func oneLine(err error) error { return flat{err} }
 
 // Addr returns the data port's address.
 func (s *Shard) Addr() string { return s.ln.Addr().String() }
@@ -104,7 +134,23 @@ func (s *Shard) Ready() error {
 	return nil
 }
 
-// Run serves until ctx ends, drains and closes all; it returns nil after a clean stop.
+// serve answers until ctx ends or storage finds damage.
+func (s *Shard) serve(ctx context.Context) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	served := make(chan error, 1)
+	go func() { served <- s.server.Serve(ctx, s.ln) }()
+	select {
+	case err := <-served:
+		return err
+	case found := <-s.damage.found:
+		stop(found)
+		return errors.Join(fmt.Errorf("data folder %s: %w; start again with --rebuild to set it aside and copy all from the twins", s.cfg.Data, found), <-served)
+	}
+}
+
+// Run serves until ctx ends, drains and closes all; it returns nil after a clean stop, and an error that wraps [ErrDamaged]
+// where storage has found its files damaged.
 func (s *Shard) Run(ctx context.Context) error {
 	s.log.Info("listening", "addr", s.Addr(), "shard", s.cfg.Name, "data", s.cfg.Data, "topics", len(s.state.all()), "epoch", s.state.fenceNow().epoch)
 	var wg, writing sync.WaitGroup
@@ -116,7 +162,7 @@ func (s *Shard) Run(ctx context.Context) error {
 	}
 	wg.Go(func() { s.watch(helpers) })
 	s.serving.Store(true)
-	err := s.server.Serve(ctx, s.ln)
+	err := s.serve(ctx)
 	s.serving.Store(false)
 	stopHelpers()
 	wg.Wait()
