@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/stretchr/testify/require"
@@ -119,36 +120,29 @@ func spoil(t *testing.T, fs vfs.FS, rng *rand.Rand, is func(string) bool, harm f
 	t.Logf("%s, %d bytes", path, len(b))
 }
 
-// verify reads all of a shard until nothing is missing, or returns why the shard has ended.
+// verify reads all of a shard until nothing is missing, or returns why the shard has ended. What a read says meanwhile may
+// be an error, never something else than what was written.
 func (c *fakeCore) verify(i int) error {
 	run := c.r.up[i]
-	read := make(chan error, 1)
 	ctx := within(c.r.t)
-	go func() {
-		for {
-			all, err := c.readAll(ctx, i)
-			if err != nil || all {
-				read <- err
-				return
-			}
-		}
-	}()
-	select {
-	case err := <-run.done:
-		c.r.reach(i, false)
-		c.r.up[i] = nil
-		return err
-	case err := <-read:
-		if err == nil {
+	for {
+		all, err := c.readAll(ctx, i)
+		require.NotErrorIs(c.r.t, err, errInvented)
+		require.NoError(c.r.t, ctx.Err(), "neither whole nor ended: %v", err)
+		if all {
 			return nil
 		}
-		ended := <-run.done
-		c.r.reach(i, false)
-		c.r.up[i] = nil
-		require.ErrorIs(c.r.t, ended, ErrDamaged, err.Error())
-		return ended
+		select {
+		case err := <-run.done:
+			c.r.reach(i, false)
+			c.r.up[i] = nil
+			return err
+		case <-time.After(often):
+		}
 	}
 }
+
+var errInvented = errors.New("never written so")
 
 // readAll reads every topic of a shard, forwards by time, so that both indices are read.
 func (c *fakeCore) readAll(ctx context.Context, i int) (all bool, err error) {
@@ -172,7 +166,7 @@ func (c *fakeCore) readAll(ctx context.Context, i int) (all bool, err error) {
 			all = all && len(resp.Records) == len(c.log[t])
 			for _, rec := range resp.Records {
 				if string(rec.Payload) != payloadOf(t, rec.Epoch, rec.Seq) {
-					return false, fmt.Errorf("%s %v was never written so: %s", t, rec.Point(), rec.Payload)
+					return false, fmt.Errorf("%w: %s %v: %s", errInvented, t, rec.Point(), rec.Payload)
 				}
 			}
 		}

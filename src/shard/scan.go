@@ -162,7 +162,8 @@ func (m *moment) read(c cursor, begin bool) (row, error) {
 	if begin {
 		step = c.First
 	}
-	if !(step() && bytes.Equal(c.Key(), key)) && !(c.SeekGE(key) && bytes.Equal(c.Key(), key)) {
+	found := step() && bytes.Equal(c.Key(), key) || c.SeekGE(key) && bytes.Equal(c.Key(), key)
+	if !found {
 		return row{}, cmp.Or(c.Error(), fmt.Errorf("record %d/%d of %s: %w", m.point.Epoch, m.point.Seq, m.topic, errNoRow))
 	}
 	r, err := parseRow(m.topic, m.point, c.Value())
