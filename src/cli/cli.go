@@ -83,7 +83,7 @@ func (a *app) root() *cobra.Command {
 	fs.StringVarP(&a.output, "output", "o", formatTable, "`FORMAT` of the data: table, wide, json or ndjson")
 	fs.BoolVar(&a.noColor, "no-color", false, "no colour; NO_COLOR and TERM=dumb say the same")
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats(), cobra.ShellCompDirectiveNoFileComp))
-	root.AddCommand(a.subCommand(), a.getCommand(), a.reportCommand(), a.statusCommand(), a.checkCommand(), a.breakerCommand(), a.demoCommand(), a.versionCommand())
+	root.AddCommand(a.subCommand(), a.getCommand(), a.reportCommand(), a.statusCommand(), a.checkCommand(), a.breakerCommand(), a.topCommand(), a.benchCommand(), a.demoCommand(), a.versionCommand())
 	return root
 }
 

@@ -75,8 +75,10 @@ func TestASubscriberProvesThatARestartOfTheBrokerCostItNothing(t *testing.T) {
 	s := newSession(t, nil, nil)
 	code := make(chan int)
 	go func() {
-		code <- Run(t.Context(), s.cfg, []string{"sub", "quotes.*", "trades.*", "--verify", "--for", "8s", "-o", "ndjson",
-			"--broker", c.Addr(cluster.Broker), "--aggregator", c.Addr(cluster.Aggregator)})
+		code <- Run(t.Context(), s.cfg, []string{
+			"sub", "quotes.*", "trades.*", "--verify", "--for", "8s", "-o", "ndjson",
+			"--broker", c.Addr(cluster.Broker), "--aggregator", c.Addr(cluster.Aggregator),
+		})
 	}()
 	lines := func(more int) func() bool {
 		have := strings.Count(s.out.String(), "\n")

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -130,7 +131,7 @@ func (p *parser) logged(line []byte, f *Frame) bool {
 // payload returns what a frame may keep of a payload in the line.
 func (p *parser) payload(raw []byte) []byte {
 	if p.borrow {
-		return raw[:len(raw):len(raw)]
+		return slices.Clip(raw)
 	}
 	return bytes.Clone(raw)
 }

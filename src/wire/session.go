@@ -72,6 +72,9 @@ func Dial(ctx context.Context, cfg DialConfig) (*Session, error) {
 // Done is closed when the session has ended; Err then says why.
 func (s *Session) Done() <-chan struct{} { return s.done }
 
+// Drained is closed when nothing is read any more and no OnFrame runs.
+func (s *Session) Drained() <-chan struct{} { return s.read }
+
 // Err returns why the session ended, or nil while it lives. It wraps [ErrClosed].
 func (s *Session) Err() error {
 	s.mu.Lock()

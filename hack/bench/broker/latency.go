@@ -23,13 +23,13 @@ const (
 func latencies() ([]bench.Row, error) {
 	var p99 [2]bench.Series
 	for range 3 {
-		for i, s := range both {
-			all, err := latency(s())
+		for i, s := range both() {
+			all, err := latency(s)
 			if err != nil {
 				return nil, err
 			}
 			at := func(p float64) float64 { return float64(all[int(p*float64(len(all)-1))]) / 1e6 }
-			say("  %s: p50 %.2f, p99 %.2f, p99.9 %.2f, max %.2f ms", s().name, at(0.5), at(0.99), at(0.999), at(1))
+			say("  %s: p50 %.2f, p99 %.2f, p99.9 %.2f, max %.2f ms", s.name, at(0.5), at(0.99), at(0.999), at(1))
 			p99[i] = append(p99[i], at(0.99))
 		}
 	}

@@ -42,7 +42,7 @@ func main() {
 func say(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 
 // both are the systems, in the order of each round.
-var both = [2]func() *system{oursSystem, natsSystem}
+func both() [2]*system { return [2]*system{oursSystem(), natsSystem()} }
 
 func measure() (rows []bench.Row, err error) {
 	for _, part := range []struct {
@@ -119,8 +119,8 @@ func fanouts() (rows []bench.Row, err error) {
 // compare runs the systems in turns and returns their rates and processor times.
 func (l *load) compare(rounds int) (rate, cpu [2]bench.Series, err error) {
 	for range rounds {
-		for i, s := range both {
-			res, err := l.run(s())
+		for i, s := range both() {
+			res, err := l.run(s)
 			if err != nil {
 				return rate, cpu, err
 			}

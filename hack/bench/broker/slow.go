@@ -38,9 +38,9 @@ func stalls() (rows []bench.Row, err error) {
 	var rates [3][2]bench.Series // by number of stalled readers, by system
 	for range rounds {
 		for n := range rates {
-			for i, s := range both {
+			for i, s := range both() {
 				l := load{topics: one, payload: text(128), readers: same(8, one[0]), stalled: n, length: 2 * time.Second}
-				res, err := l.run(s())
+				res, err := l.run(s)
 				if err != nil {
 					return nil, fmt.Errorf("%d stalled: %w", n, err)
 				}
