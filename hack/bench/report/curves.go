@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"quotes/hack/bench/bench"
+	"quotes/hack/bench/world"
 	"quotes/src/cluster"
 )
 
@@ -20,8 +21,8 @@ func point(name, addr string, next func(int) []byte, check func(int, []byte) err
 }
 
 // curves are the cost against records of one symbol, and against symbols of 20 records each.
-func curves(w *world) (rows []bench.Row, err error) {
-	addr := w.addr["aggregator"]
+func curves(w *world.World) (rows []bench.Row, err error) {
+	addr := w.Addr["aggregator"]
 	for _, n := range []int{1, 10, 100, 500, 1000, 2000} {
 		row, err := point(fmt.Sprintf("curve-history-%d", n), addr, rotate(n, 1000), full(n))
 		if err != nil {
@@ -51,7 +52,7 @@ func complete(_ int, line []byte) error {
 }
 
 // shards is the cost of all symbols' reports against the number of shards, everything in one process.
-func shards(*world) (rows []bench.Row, err error) {
+func shards(*world.World) (rows []bench.Row, err error) {
 	for _, n := range []int{3, 8, 32} {
 		row, err := grown(n)
 		if err != nil {
@@ -79,7 +80,7 @@ func grown(n int) (row bench.Row, err error) {
 	}
 	defer func() { _ = c.StopAll() }()
 	addr := c.Addr(cluster.Aggregator)
-	if err := await("history", func() bool {
+	if err := world.Await("history", func() bool {
 		line, err := once(addr, question(symbols()[0], 20, 1000))
 		return err == nil && full(20)(0, line) == nil
 	}); err != nil {

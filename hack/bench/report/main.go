@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"quotes/hack/bench/bench"
+	"quotes/hack/bench/world"
 	"quotes/src/placement"
 )
 
@@ -41,20 +42,20 @@ func main() {
 func say(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 
 func measure() (rows []bench.Row, err error) {
-	w, err := newWorld()
+	w, err := world.New(symbols(), 500)
 	if w != nil {
-		defer w.close()
+		defer w.Close()
 	}
 	if err != nil {
 		return nil, err
 	}
 	say("filling the shards")
-	if err := w.fill(); err != nil {
+	if err := fill(w); err != nil {
 		return nil, err
 	}
 	for _, part := range []struct {
 		name string
-		run  func(*world) ([]bench.Row, error)
+		run  func(*world.World) ([]bench.Row, error)
 	}{{"latency", latency}, {"throughput", rates}, {"curves", curves}, {"hedging", hedging}, {"streams", streams}, {"hung", hung}, {"dead", dead}, {"shards", shards}} {
 		if len(os.Args) > 1 && !slices.Contains(os.Args[1:], part.name) {
 			continue
@@ -74,10 +75,10 @@ func measure() (rows []bench.Row, err error) {
 }
 
 // fill lets the market run fast until every symbol has history, then slow: it must not be what is measured.
-func (w *world) fill() error {
-	if err := await("history", func() bool {
+func fill(w *world.World) error {
+	if err := world.Await("history", func() bool {
 		for _, s := range symbols() {
-			line, err := once(w.addr["aggregator"], question(s, 2000, 5000))
+			line, err := once(w.Addr["aggregator"], question(s, 2000, 5000))
 			if err != nil || full(2000)(0, line) != nil {
 				return false
 			}
@@ -86,12 +87,12 @@ func (w *world) fill() error {
 	}); err != nil {
 		return err
 	}
-	w.end("external", syscall.SIGKILL)
-	w.market(1)
-	if err := w.start("external"); err != nil {
+	w.End("external", syscall.SIGKILL)
+	w.Market(1)
+	if err := w.Start("external"); err != nil {
 		return err
 	}
-	return w.synced()
+	return w.Synced()
 }
 
 func once(addr string, q []byte) ([]byte, error) {
@@ -112,8 +113,8 @@ func rotate(limit, budget int) func(int) []byte {
 	return func(i int) []byte { return asks[i%len(asks)] }
 }
 
-func latency(w *world) ([]bench.Row, error) {
-	addr := w.addr["aggregator"]
+func latency(w *world.World) ([]bench.Row, error) {
+	addr := w.Addr["aggregator"]
 	line, err := once(addr, question(symbols()[0], records, 1000))
 	if err != nil {
 		return nil, err
@@ -144,13 +145,13 @@ func latency(w *world) ([]bench.Row, error) {
 	}, fault
 }
 
-func rates(w *world) (rows []bench.Row, fault error) {
+func rates(w *world.World) (rows []bench.Row, fault error) {
 	for _, r := range []struct {
 		limit int
 		goal  string
 	}{{1, ">=10000"}, {100, ">=3000"}} {
 		got := bench.Interleave(rounds, func() float64 {
-			n, err := throughput(w.addr["aggregator"], 64, r.limit, 2*time.Second)
+			n, err := throughput(w.Addr["aggregator"], 64, r.limit, 2*time.Second)
 			fault = errors.Join(fault, err)
 			return n
 		})
@@ -160,33 +161,33 @@ func rates(w *world) (rows []bench.Row, fault error) {
 }
 
 // hedging runs a second aggregator behind proxies that hold answers back.
-func hedging(w *world) ([]bench.Row, error) {
+func hedging(w *world.World) ([]bench.Row, error) {
 	proxies := map[string]*proxy{}
 	for i := range 3 {
 		name := fmt.Sprintf("shard-%d", i)
-		p, err := newProxy(w.addr[name], 30*time.Millisecond)
+		p, err := newProxy(w.Addr[name], 30*time.Millisecond)
 		if err != nil {
 			return nil, err
 		}
 		defer p.ln.Close()
 		proxies[name] = p
 	}
-	w.args["slow"] = []string{"--core", w.addr["core"], "--broker", w.addr["broker"], "--shards", w.list(func(name string) string { return proxies[name].ln.Addr().String() })}
-	if err := w.start("slow"); err != nil {
+	w.Args["slow"] = []string{"--core", w.Addr["core"], "--broker", w.Addr["broker"], "--shards", w.List(func(name string) string { return proxies[name].ln.Addr().String() })}
+	if err := w.Start("slow"); err != nil {
 		return nil, err
 	}
-	defer w.end("slow", syscall.SIGKILL)
+	defer w.End("slow", syscall.SIGKILL)
 	extra := func(n int, every time.Duration) (float64, error) {
-		before, err := w.calls()
+		before, err := calls(w)
 		if err != nil {
 			return 0, err
 		}
-		s, err := paced(w.addr["slow"], n, every, rotate(1, 1000), full(1))
+		s, err := paced(w.Addr["slow"], n, every, rotate(1, 1000), full(1))
 		if err != nil {
 			return 0, err
 		}
 		say("p50 %.3f, p99 %.3f ms", s.Median(), s.Percentile(0.99))
-		after, err := w.calls()
+		after, err := calls(w)
 		return (after[0] + after[1] - before[0] - before[1]) / (after[0] - before[0]), err
 	}
 	if _, err := extra(500, every); err != nil { // it learns what is usual
@@ -208,54 +209,54 @@ func hedging(w *world) ([]bench.Row, error) {
 }
 
 // calls returns the slow aggregator's first calls and its extra ones.
-func (w *world) calls() (out [2]float64, err error) {
+func calls(w *world.World) (out [2]float64, err error) {
 	for kind, at := range map[string]int{"first": 0, "hedge": 1, "failover": 1} {
-		n, fault := w.metric("slow", fmt.Sprintf("quotes_aggregator_calls_total{kind=%q}", kind))
+		n, fault := w.Metric("slow", fmt.Sprintf("quotes_aggregator_calls_total{kind=%q}", kind))
 		err = errors.Join(err, fault)
 		out[at] += n
 	}
 	return out, err
 }
 
-func streams(w *world) ([]bench.Row, error) {
+func streams(w *world.World) ([]bench.Row, error) {
 	const n = 1000
-	w.end("external", syscall.SIGKILL)
-	w.market(20)
-	if err := w.start("external"); err != nil {
+	w.End("external", syscall.SIGKILL)
+	w.Market(20)
+	if err := w.Start("external"); err != nil {
 		return nil, err
 	}
 	var fault error
 	rate := func() float64 {
 		const during = 5 * time.Second
-		before, err := w.metric("core", "quotes_core_records_total")
+		before, err := w.Metric("core", "quotes_core_records_total")
 		time.Sleep(during)
-		after, late := w.metric("core", "quotes_core_records_total")
+		after, late := w.Metric("core", "quotes_core_records_total")
 		fault = errors.Join(fault, err, late)
 		return (after - before) / during.Seconds()
 	}
 	rate()
-	alone, err := w.rss("aggregator")
+	alone, err := w.RSS("aggregator")
 	if err != nil {
 		return nil, err
 	}
-	stop, err := pages(w.addr["aggregator"], n)
+	stop, err := pages(w.Addr["aggregator"], n)
 	if err != nil {
 		stop()
 		return nil, err
 	}
 	time.Sleep(3 * time.Second)
-	with, err := w.rss("aggregator")
+	with, err := w.RSS("aggregator")
 	fault = errors.Join(fault, err)
 	stop()
 	got := bench.Interleave(rounds, func() float64 {
-		stop, err := pages(w.addr["aggregator"], n)
+		stop, err := pages(w.Addr["aggregator"], n)
 		defer stop()
 		fault = errors.Join(fault, err)
 		return rate()
 	}, rate)
-	w.end("external", syscall.SIGKILL)
-	w.market(1)
-	fault = errors.Join(fault, w.start("external"), w.synced())
+	w.End("external", syscall.SIGKILL)
+	w.Market(1)
+	fault = errors.Join(fault, w.Start("external"), w.Synced())
 	ratio := got[0].Median() / got[1].Median()
 	return []bench.Row{
 		{Name: "stream-1000", Ours: max(with-alone, 0) / n, Unit: "B/page", Goal: "<=65536"},
@@ -263,44 +264,44 @@ func streams(w *world) ([]bench.Row, error) {
 	}, fault
 }
 
-func hung(w *world) ([]bench.Row, error) {
-	if err := w.hold("disable"); err != nil {
+func hung(w *world.World) ([]bench.Row, error) {
+	if err := w.Hold("disable"); err != nil {
 		return nil, err
 	}
-	if _, err := paced(w.addr["aggregator"], 600, every, rotate(records, 1000), full(records)); err != nil { // it learns what is usual
+	if _, err := paced(w.Addr["aggregator"], 600, every, rotate(records, 1000), full(records)); err != nil { // it learns what is usual
 		return nil, err
 	}
 	delay := 0.0
 	for i := range 3 {
-		d, err := w.metric("aggregator", fmt.Sprintf("quotes_aggregator_hedge_delay_seconds{source=%q}", fmt.Sprintf("shard-%d", i)))
+		d, err := w.Metric("aggregator", fmt.Sprintf("quotes_aggregator_hedge_delay_seconds{source=%q}", fmt.Sprintf("shard-%d", i)))
 		if err != nil {
 			return nil, err
 		}
 		delay = max(delay, d*1000)
 	}
-	if err := w.signal("shard-1", syscall.SIGSTOP); err != nil {
+	if err := w.Signal("shard-1", syscall.SIGSTOP); err != nil {
 		return nil, err
 	}
-	s, err := paced(w.addr["aggregator"], 2100, every, rotate(records, 1000), full(records))
-	if err := errors.Join(err, w.signal("shard-1", syscall.SIGCONT)); err != nil {
+	s, err := paced(w.Addr["aggregator"], 2100, every, rotate(records, 1000), full(records))
+	if err := errors.Join(err, w.Signal("shard-1", syscall.SIGCONT)); err != nil {
 		return nil, err
 	}
 	s = s[100:]
 	say("hedge delay %.3f ms; p50 %.3f, p99 %.3f, max %.3f ms", delay, s.Median(), s.Percentile(0.99), s.Percentile(1))
-	return []bench.Row{{Name: "hung-1", Ours: max(s.Percentile(0.99)-delay, 0), Unit: "ms beyond the hedge delay", Goal: "<=5.0"}}, errors.Join(w.hold("reset"), w.synced())
+	return []bench.Row{{Name: "hung-1", Ours: max(s.Percentile(0.99)-delay, 0), Unit: "ms beyond the hedge delay", Goal: "<=5.0"}}, errors.Join(w.Hold("reset"), w.Synced())
 }
 
-func dead(w *world) ([]bench.Row, error) {
-	addr := w.addr["aggregator"]
+func dead(w *world.World) ([]bench.Row, error) {
+	addr := w.Addr["aggregator"]
 	var fault error
 	got := bench.Interleave(rounds, func() float64 {
 		s, err := paced(addr, 600, every, rotate(records, 1000), full(records))
 		fault = errors.Join(fault, err)
 		return s.Percentile(0.99)
 	}, func() float64 {
-		w.end("shard-1", syscall.SIGKILL)
+		w.End("shard-1", syscall.SIGKILL)
 		s, err := paced(addr, 600, every, rotate(records, 1000), full(records))
-		fault = errors.Join(fault, err, w.restart("shard-1"))
+		fault = errors.Join(fault, err, w.Restart("shard-1"))
 		return s.Percentile(0.99)
 	})
 	if fault != nil {
@@ -314,8 +315,8 @@ func dead(w *world) ([]bench.Row, error) {
 
 // deadTwo kills two shards and returns by how much the slowest answer passed its budget. An answer is exact where it is
 // complete if and only if the shard that lives owns the symbol, and names the symbol as missing if not.
-func deadTwo(w *world) (float64, error) {
-	list, err := placement.ParseShards(w.args["core"][5])
+func deadTwo(w *world.World) (float64, error) {
+	list, err := placement.ParseShards(w.Args["core"][5])
 	if err != nil {
 		return 0, err
 	}
@@ -323,11 +324,11 @@ func deadTwo(w *world) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	w.end("shard-1", syscall.SIGKILL)
-	w.end("shard-2", syscall.SIGKILL)
+	w.End("shard-1", syscall.SIGKILL)
+	w.End("shard-2", syscall.SIGKILL)
 	const budget = 1000 // the default
 	names := symbols()
-	s, err := paced(w.addr["aggregator"], 1000, every, rotate(records, budget), func(i int, line []byte) error {
+	s, err := paced(w.Addr["aggregator"], 1000, every, rotate(records, budget), func(i int, line []byte) error {
 		var got seen
 		if err := json.Unmarshal(line, &got); err != nil {
 			return err
@@ -350,21 +351,6 @@ func deadTwo(w *world) (float64, error) {
 	return max(s.Percentile(1)-budget, 0), nil
 }
 
-// inSync reports whether every slot has both its owners in sync.
-func inSync(body string) bool {
-	var s struct {
-		Slots []struct {
-			Owners []string
-			InSync []string `json:"in_sync"`
-		}
-	}
-	if json.Unmarshal([]byte(body), &s) != nil {
-		return false
-	}
-	for _, slot := range s.Slots {
-		if len(slot.InSync) < len(slot.Owners) {
-			return false
-		}
-	}
-	return len(s.Slots) == placement.Slots
-}
+const symbolCount = 8
+
+func symbols() []string { return world.Symbols(symbolCount) }

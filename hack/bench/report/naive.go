@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"quotes/hack/bench/bench"
+	"quotes/hack/bench/world"
 	"quotes/src/quote"
 	"quotes/src/wire"
 )
@@ -67,7 +68,7 @@ func newNaive(report []byte) (*naive, error) {
 		}
 		n.runs = append(n.runs, cmd)
 		var c *client
-		if err := await("echo server", func() bool { c, err = dial(addr); return err == nil }); err != nil {
+		if err := world.Await("echo server", func() bool { c, err = dial(addr); return err == nil }); err != nil {
 			return n, err
 		}
 		n.calls = append(n.calls, c)
