@@ -182,7 +182,7 @@ func (b *Broker) topic(name quote.Topic) (*topic, error) {
 		return nil, wire.Errorf(wire.TooLarge, "the broker has %d topics already (--max-topics)", b.cfg.MaxTopics)
 	}
 	b.tell() // what came before the topic's first record goes out before it
-	t := &topic{name: name, epoch: b.pub.epoch, next: 1, readers: map[*session]*cursor{}}
+	t := &topic{name: name, began: b.since, epoch: b.pub.epoch, next: 1, readers: map[*session]*cursor{}}
 	b.topics[name] = t
 	b.retention = min(b.cfg.Retention, max(b.cfg.Total/len(b.topics), b.cfg.MaxFrame))
 	if b.pub.source != wire.SourceRecovering {

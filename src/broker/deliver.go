@@ -169,7 +169,7 @@ func (b *Broker) snapshot(c *cursor, now time.Time, out *batch) {
 	if e == nil {
 		return
 	}
-	held := now.Sub(e.at).Milliseconds()
+	held := c.topic.held(e, now).Milliseconds()
 	f := wire.Frame{Topic: c.name(), Snapshot: true, HeldMS: &held}
 	if b.pub.source != wire.SourceLive {
 		f.Source = b.pub.source
@@ -314,7 +314,7 @@ func (b *Broker) step(c *cursor, now time.Time, skipped uint64, why string, out 
 		}
 		f.Prev = &prev
 		if replayed {
-			held := now.Sub(e.at).Milliseconds()
+			held := c.topic.held(e, now).Milliseconds()
 			f.HeldMS = &held
 		}
 		line = headed(f, e)

@@ -11,18 +11,25 @@ import (
 
 // entry is one thing in a topic's log: a record, or a gap that core or a cut has left. It never changes.
 type entry struct {
-	point   quote.Point // of the record; of a gap, the last position that it swallows
-	at      time.Time   // when the broker got it
-	offset  uint64      // bytes of the topic's log before it
-	line    []byte      // the frame as logged, newline included, within its chunk; nil for a gap
-	chunk   uint32      // lines with the same number stand side by side
-	payload []byte      // the payload within line
-	gap     *wire.Lost  // what a gap says
+	point  quote.Point   // of the record; of a gap, the last position that it swallows
+	at     time.Duration // when the broker got it, since its start
+	offset uint64        // bytes of the topic's log before it
+	line   []byte        // the frame as logged, newline included, within its chunk; nil for a gap
+	chunk  uint32        // lines with the same number stand side by side
+	head   uint32        // bytes of line before the payload
+	gap    *wire.Lost    // what a gap says
 }
+
+// payload is the frame's.
+func (e *entry) payload() []byte { return e.line[e.head : len(e.line)-2] }
+
+// held returns how long ago the broker got an entry.
+func (t *topic) held(e *entry, now time.Time) time.Duration { return now.Sub(t.began) - e.at }
 
 // topic is one log: entries in the order of their positions, the oldest trimmed away.
 type topic struct {
 	name    quote.Topic
+	began   time.Time // the broker's start
 	entries []entry
 	start   uint64 // index of entries[0]; indices only grow
 	offset  uint64 // bytes ever logged
@@ -84,11 +91,10 @@ func (t *topic) record(f *wire.Frame, now time.Time) {
 		t.chunk = head.Append(t.chunk)
 	}
 	line := t.chunk[from:]
-	payload := line[len(line)-len(f.Payload)-2 : len(line)-2]
 	if n := len(t.entries); n == 0 || !t.entries[n-1].before(f.Point()) {
 		t.solid = t.end()
 	}
-	t.append(entry{point: f.Point(), at: now, line: line, chunk: t.chunks, payload: payload})
+	t.append(entry{point: f.Point(), at: now.Sub(t.began), line: line, chunk: t.chunks, head: uint32(len(line) - 2 - len(f.Payload))})
 	t.epoch, t.next = f.Epoch, f.Seq+1
 }
 
@@ -116,7 +122,7 @@ func (t *topic) run(i uint64, most int) (lines []byte, n uint64) {
 func (t *topic) lose(after, before quote.Point, count *uint64, now time.Time) {
 	defer func() { t.solid = t.end() }()
 	t.append(entry{
-		point: quote.Point{Epoch: before.Epoch, Seq: before.Seq - 1}, at: now,
+		point: quote.Point{Epoch: before.Epoch, Seq: before.Seq - 1}, at: now.Sub(t.began),
 		gap: &wire.Lost{Topic: t.name, After: after, Before: before, Count: count},
 	})
 }
@@ -129,8 +135,8 @@ func (t *topic) append(e entry) {
 
 // trim drops the oldest entries beyond so many bytes and those that came before a time; the newest entry always stays.
 func (t *topic) trim(most int, since time.Time) {
-	n := 0
-	for n < len(t.entries)-1 && (t.offset-t.entries[n].offset > uint64(most) || t.entries[n].at.Before(since)) {
+	n, oldest := 0, since.Sub(t.began)
+	for n < len(t.entries)-1 && (t.offset-t.entries[n].offset > uint64(most) || t.entries[n].at < oldest) {
 		n++
 	}
 	if n > 0 {
@@ -168,8 +174,8 @@ func (t *topic) info() wire.TopicInfo {
 // headed returns the entry's payload behind another head.
 func headed(f wire.Frame, e *entry) []byte {
 	f.Type, f.Epoch, f.Seq = wire.TypePublish, e.point.Epoch, e.point.Seq
-	f.Payload = e.payload
-	return f.Append(make([]byte, 0, len(e.payload)+192))
+	f.Payload = e.payload()
+	return f.Append(make([]byte, 0, len(f.Payload)+192))
 }
 
 // isFrame reports whether a payload can stand in a line.
