@@ -10,6 +10,7 @@ type batch struct {
 	lines  net.Buffers
 	frames int
 	size   int
+	bare   bool // of a session that has bare subscriptions only
 }
 
 // add appends one line.

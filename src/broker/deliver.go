@@ -46,7 +46,7 @@ func (b *Broker) deliver(s *session) {
 // write sends lines; those of bare subscriptions one by one, as clients of the original system read them.
 func (b *Broker) write(s *session, out *batch) error {
 	b.met.out.Add(float64(out.frames))
-	if s.bareOnly {
+	if out.bare {
 		for _, line := range out.lines {
 			if err := s.conn.Write(line); err != nil {
 				return err
@@ -79,6 +79,7 @@ func (b *Broker) collect(s *session, now time.Time, heartbeat bool) (out batch, 
 	if s.mute > 0 {
 		return out, 0, false
 	}
+	out.bare = s.bareOnly
 	if (heartbeat || s.announce) && !s.bareOnly {
 		out.add(b.heartbeat(s, now))
 	}
