@@ -50,6 +50,7 @@ type queue struct {
 	records []*record
 	bytes   int
 	lost    []wire.LostRange
+	skipped bool // something was dropped that the shard was not told of by HELLO
 	ready   chan struct{}
 }
 
@@ -89,6 +90,7 @@ func (l *ledger) add(h *placed, seq uint64, payload []byte) {
 		q.records = append(q.records, r)
 		q.bytes += r.size()
 		for q.bytes > l.limit {
+			q.skipped = true
 			l.giveUp(q.pop())
 		}
 		q.wake()
@@ -193,8 +195,24 @@ func (l *ledger) putBack(shard int, unsent []*batch) {
 	q.records = append(records, q.records...)
 	q.lost = append(lost, q.lost...)
 	for q.bytes > l.limit {
+		q.skipped = true
 		l.giveUp(q.pop())
 	}
+}
+
+// skipped reports whether something was dropped for the shard since its last HELLO: until it is told where its topics
+// stand it can't know that it lacks that.
+func (l *ledger) skipped(shard int) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.queues[shard].skipped
+}
+
+// told notes that a HELLO will be made of what is known from now on.
+func (l *ledger) told(shard int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.queues[shard].skipped = false
 }
 
 // stored takes a shard's acknowledgement of a batch.

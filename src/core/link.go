@@ -66,8 +66,7 @@ func (l *link) greet(ctx context.Context) (*wire.Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	topics := l.book.nexts(l.shard)
-	if _, err := greet(ctx, s, l.book.epoch, l.instance, topics); err != nil {
+	if err := l.announce(ctx, s); err != nil {
 		s.Close()
 		return nil, err
 	}
@@ -79,6 +78,13 @@ func (l *link) greet(ctx context.Context) (*wire.Session, error) {
 		return nil, fmt.Errorf("ask what it holds: %w", err)
 	}
 	return s, nil
+}
+
+// announce says HELLO: where each of the shard's topics stands.
+func (l *link) announce(ctx context.Context, s *wire.Session) error {
+	l.ledger.told(l.shard)
+	_, err := greet(ctx, s, l.book.epoch, l.instance, l.book.nexts(l.shard))
+	return err
 }
 
 // flight is one APPEND that is not acknowledged yet.
@@ -129,7 +135,14 @@ func (l *link) send(ctx context.Context, s *wire.Session, flights chan<- flight)
 	defer tick.Stop()
 	learned := make(chan error, 1) // what one relearn came to; it must hold up neither appends nor heartbeats
 	learning := false
+	var announced time.Time // again, since the queue ran over
 	for {
+		if l.ledger.skipped(l.shard) && time.Since(announced) >= beat {
+			if err := l.announce(ctx, s); err != nil {
+				return err
+			}
+			announced = time.Now()
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

@@ -1,0 +1,81 @@
+package core
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"quotes/src/breaker"
+	"quotes/src/quote"
+	"quotes/src/wire"
+)
+
+// hearShard is a shard that passes on what HELLO tells it, stores nothing and holds nothing.
+func hearShard(t *testing.T) (addr string, hellos <-chan []wire.HelloTopic) {
+	t.Helper()
+	heard := make(chan []wire.HelloTopic, 16)
+	srv, err := wire.NewServer(wire.ServerConfig{OnFrame: func(c *wire.Conn, f wire.Frame) {
+		switch f.Type {
+		case wire.TypeHello:
+			var h wire.Hello
+			if f.Decode(&h) == nil {
+				heard <- h.Topics
+			}
+			_ = c.Reply(f, wire.Make(wire.TypeWelcome, wire.Welcome{HighestEpoch: h.Epoch}))
+		case wire.TypeReqHist:
+			_ = c.Reply(f, wire.Make(wire.TypeRespHist, wire.RespHist{}))
+		case wire.TypeAppend:
+			_ = c.Reply(f, wire.Make(wire.TypeAppended, wire.Appended{}))
+		}
+	}})
+	require.NoError(t, err)
+	ln, err := wire.Listen("127.0.0.1:0", "shard")
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(ctx, ln) }()
+	t.Cleanup(func() { stop(); require.NoError(t, <-done) })
+	return ln.Addr().String(), heard
+}
+
+// A shard to which core's buffer was too small must not think that it has everything: it is told at once, on the session
+// that it has.
+func TestAShardIsToldThatSomethingWasDropped(t *testing.T) {
+	const topic = quote.Topic("quotes.A")
+	r := newRig(t, 1500)
+	shard := r.place.home(topic).owners[0]
+	addr, hellos := hearShard(t)
+	brk, err := breaker.New(breaker.Config{Name: "shard"})
+	require.NoError(t, err)
+	l := &link{shard: shard, addr: addr, instance: "core", book: r.book, ledger: r.place, brk: brk}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- l.serve(ctx, func() {}) }()
+	t.Cleanup(func() { stop(); require.ErrorIs(t, <-done, context.Canceled) })
+
+	next := func() uint64 {
+		select {
+		case topics := <-hellos:
+			for _, n := range topics {
+				if n.Topic == topic {
+					return n.Next
+				}
+			}
+			return 0
+		case <-time.After(20 * time.Second):
+			t.Error("no HELLO")
+			return 0
+		}
+	}
+	next() // the session's first
+	for _, payload := range []string{`{}`, `{"pad":"` + strings.Repeat("x", 2000) + `"}`} {
+		r.mu.Lock()
+		r.emit(r.topic(topic), []byte(payload))
+		r.mu.Unlock()
+	}
+	require.EqualValues(t, 3, next())
+	require.False(t, r.place.skipped(shard))
+}
