@@ -7,7 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -132,14 +132,22 @@ func (s *suite) verify(t *testing.T) (proven func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(s.ctx)
 	var said bytes.Buffer
+	var shown lines
 	code := make(chan int, 1)
 	go func() {
-		code <- cli.Run(ctx, cli.Config{Out: io.Discard, Err: &said}, []string{
+		code <- cli.Run(ctx, cli.Config{Out: &shown, Err: &said}, []string{
 			"sub", "quotes.*", "trades.*", "--verify", "-o", "ndjson", "--broker", s.ports.broker.host, "--aggregator", s.ports.aggregator.host,
 		})
 	}()
 	t.Cleanup(cancel)
 	return func() {
+		want := shown.Load() + 400 // more than what was lost: by then it is live
+		s.within(t, 4*resumeIn, "quotectl has filled what it lost, and goes on", func(context.Context) error {
+			if n := shown.Load(); n < want {
+				return fmt.Errorf("%d of %d frames", n, want)
+			}
+			return nil
+		})
 		cancel()
 		ended := <-code
 		t.Logf("quotectl sub --verify: %s", said.String())
@@ -192,4 +200,12 @@ func (s *suite) rolledOver(t *testing.T, began time.Time) {
 	if failed != nil {
 		t.Logf("kept connections failed: %v, such as: %v", classes, failed)
 	}
+}
+
+// lines counts the lines that are written to it.
+type lines struct{ atomic.Int64 }
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.Add(int64(bytes.Count(b, []byte{'\n'})))
+	return len(b), nil
 }
