@@ -94,8 +94,9 @@ func encode(f *wire.Frame) string { b, _ := json.Marshal(f); return string(b) }
 // rig is a broker without a network.
 type rig struct {
 	*Broker
-	now time.Time
-	seq map[quote.Topic]uint64
+	now  time.Time
+	seq  map[quote.Topic]uint64
+	last map[quote.Topic]*wire.Frame // core's newest of each topic
 }
 
 func newRig(t *testing.T, cfg Config) *rig {
@@ -105,7 +106,7 @@ func newRig(t *testing.T, cfg Config) *rig {
 	require.NoError(t, err)
 	t.Cleanup(func() { b.ln.Close() })
 	b.pub.source = wire.SourceLive
-	return &rig{b, time.Unix(1_700_000_000, 0), map[quote.Topic]uint64{}}
+	return &rig{b, time.Unix(1_700_000_000, 0), map[quote.Topic]uint64{}, map[quote.Topic]*wire.Frame{}}
 }
 
 // put publishes the next record of a topic, or passes some over.
@@ -121,8 +122,24 @@ func (r *rig) put(t *testing.T, name quote.Topic, epoch, passed uint64) {
 	f := wire.Frame{Topic: string(name), Epoch: epoch, Seq: seq, Prev: &prev, Payload: fmt.Appendf(nil, `{"n":%d,"pad":"%040d"}`, seq, seq)}
 	r.missed(top, f.Point(), false, r.now)
 	top.record(&f, r.now)
+	r.last[name] = &f
 	top.trim(r.retention, r.oldest(r.now))
 	r.wake(top)
+}
+
+// restart puts a new broker in the place of the old one, with what core's HELLO says.
+func (r *rig) restart(t *testing.T, epoch uint64) {
+	t.Helper()
+	cfg := r.cfg
+	cfg.Metrics = nil
+	next := newRig(t, cfg)
+	r.Broker = next.Broker
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.pub.epoch = epoch
+	for name, last := range r.last {
+		require.NoError(t, r.announce(&wire.HelloTopic{Topic: name, Next: r.seq[name] + 1, Last: last}, epoch, r.now))
+	}
 }
 
 // join makes a session with one subscription.
@@ -181,6 +198,17 @@ func TestEveryViewAddsUp(t *testing.T) {
 			case op == 11:
 				epoch += 1 + r.Uint64N(3)
 				clear(rig.seq)
+			case op == 19 && r.IntN(4) == 0:
+				rig.restart(t, epoch)
+				for i, rd := range readers { // they come back from where they are
+					for pattern, sb := range rd.s.subs {
+						again := *sb
+						if again.from = nil; rd.a.known {
+							again.from = map[quote.Topic]quote.Point{quote.Topic(pattern): rd.a.last}
+						}
+						readers[i].s = rig.join(&again)
+					}
+				}
 			case op < 14 && len(readers) < 6:
 				name := topics[r.IntN(2)]
 				sb := &sub{pattern: quote.Pattern(name), mode: []wire.Mode{wire.ModeAll, wire.ModeLatest, wire.ModeSampled}[r.IntN(3)], interval: 100 * time.Millisecond, snapshot: r.IntN(2) == 0}
