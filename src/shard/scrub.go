@@ -19,6 +19,10 @@ type scrub struct {
 	known map[blockSum]string
 }
 
+// askCost is what one question counts for at the pace, in bytes, beside what is read for it: with many small topics the
+// questions are the work.
+const askCost = 32 << 10
+
 // maxKnown bounds the memory for blocks that differ.
 const maxKnown = 4096
 
@@ -95,6 +99,7 @@ func (c *scrub) topic(ctx context.Context, s *wire.Session, t quote.Topic) error
 }
 
 func (c *scrub) ask(ctx context.Context, s *wire.Session, req reqSums) (resp respSums, err error) {
+	c.pace.wait(ctx, askCost)
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	if err = wire.Decoded(ctx, s, typeReqSums, req, &resp); err == nil && resp.More && len(resp.Sums) == 0 {
