@@ -16,5 +16,6 @@
 //   - Status never calls a record durable that no owner has acknowledged as on disk.
 //
 // It does not guarantee that what was published is durable: publishing does not wait for storing. And ticks that the
-// exchange sends while core is away or the session is cut never get a position.
+// exchange sends while core is away or the session is cut never get a position. What a core had given a position and not
+// yet stored or told when it ended is in no shard's ranges, nor among its losses: these are told by the core that gave up.
 package core
