@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"quotes/src/cluster"
+	"quotes/src/quote"
 	"quotes/src/wire"
 )
 
@@ -33,8 +34,19 @@ type historyPage struct {
 	Coverage float64
 }
 
+// staleFor reports whether every symbol is stale for a reason.
+func staleFor(w *watcher, reason quote.Reason) bool {
+	for _, s := range symbols {
+		if w.quality(s).Reason != reason {
+			return false
+		}
+	}
+	return true
+}
+
 func TestPagesOfHistoryByHTTPAreTheWholeOnceAndInOrder(t *testing.T) {
 	c := start(t, cluster.Config{Rate: 200})
+	w := watch(t, c.Addr(cluster.Broker))
 	var all historyPage
 	to := ""
 	eventually(t, "history", func() bool {
@@ -43,10 +55,12 @@ func TestPagesOfHistoryByHTTPAreTheWholeOnceAndInOrder(t *testing.T) {
 		return len(all.Records) >= 200 && !all.More && all.Coverage == 1
 	})
 	require.NoError(t, c.Stop(cluster.External)) // and let what is on its way be stored
-	eventually(t, "all is durable", func() bool {
+	eventually(t, "stale: that repeats the last ticks, with their times", func() bool {
+		return staleFor(w, quote.BreakerOpen)
+	})
+	eventually(t, "all that was published is durable", func() bool {
 		for topic, d := range durable(t, c) {
-			if d.Both < d.One {
-				t.Logf("%s: %d on both of %d", topic, d.Both, d.One)
+			if d.Both < with(w, func() uint64 { return w.last[topic].Seq }) {
 				return false
 			}
 		}

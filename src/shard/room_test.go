@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -39,8 +40,10 @@ func TestDiskFullRefusesWritesAndRecovers(t *testing.T) {
 	defer s.Close()
 	_, err = s.Do(within(t), wire.Make(wire.TypeHello, wire.Hello{Role: "publisher", Epoch: 1000, Instance: c.instance}))
 	require.Equal(t, wire.Unavailable, wire.CodeOf(err), "a core is not let in either: nothing of its could be kept")
-	_, out := r.synced(0)
-	require.Contains(t, out, placement.Slot(string(topic.Symbol())))
+	require.Eventually(t, func() bool {
+		_, out := r.synced(0)
+		return slices.Contains(out, placement.Slot(string(topic.Symbol())))
+	}, patience, often, "the cut is noticed, and no core is let in")
 
 	c.publish(40, symbols...)
 	c.flush()
