@@ -29,6 +29,7 @@ type Broker struct {
 	retention int // bytes a topic may keep now: less than configured where there are many
 	sessions  map[*session]struct{}
 	pub       publisher
+	leaving   bool
 	frames    uint64    // records that core published
 	burst     time.Time // when the first of the fresh topics' records came
 	fresh     []*topic  // whose readers have yet to be told of what came: once a burst, not once a record
@@ -64,11 +65,54 @@ func (b *Broker) Run(ctx context.Context) error {
 		return errors.Join(err, b.ln.Close())
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return srv.Serve(ctx, b.ln) })
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	g.Go(func() error { return srv.Serve(serving, b.ln) })
 	g.Go(func() error { return b.watch(ctx) })
+	g.Go(func() error {
+		defer stop() // the server says GOAWAY
+		<-ctx.Done()
+		b.part()
+		return nil
+	})
 	err = g.Wait()
 	b.writers.Wait()
 	return err
+}
+
+// partFor bounds how long the broker's end waits for its subscribers.
+const partFor = 500 * time.Millisecond
+
+// part lets every subscriber have what it is owed, and a last heartbeat with where each topic stands: all but those that don't read.
+func (b *Broker) part() {
+	b.mu.Lock()
+	b.leaving = true
+	b.tell()
+	var all []*session
+	for s := range b.sessions {
+		s.announce = true
+		s.signal()
+		all = append(all, s)
+	}
+	b.mu.Unlock()
+	over := time.After(partFor)
+	for _, s := range all {
+		select {
+		case <-s.parted:
+		case <-s.conn.Context().Done():
+		case <-over:
+			return
+		}
+	}
+}
+
+// partedFrom notes, once the broker is leaving, that a session has all that it is owed.
+func (b *Broker) partedFrom(s *session) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.leaving && !s.gone && !s.announce && len(s.dirty) == 0 && s.mute == 0 {
+		s.gone = true
+		close(s.parted)
+	}
 }
 
 // sweepEvery is how often logs are trimmed that nobody publishes to.

@@ -40,6 +40,7 @@ func (b *Broker) deliver(s *session) {
 				later = time.After(wait)
 			}
 		}
+		b.partedFrom(s)
 	}
 }
 
@@ -115,7 +116,7 @@ func (b *Broker) advance(c *cursor, now time.Time, out *batch) (until time.Durat
 	t := c.topic
 	conflates := t.name.Kind() == quote.Quotes
 	sampled := conflates && c.sub.mode == wire.ModeSampled
-	if sampled && now.Before(c.due) {
+	if sampled && now.Before(c.due) && !b.leaving {
 		if c.next < t.end() || c.snap {
 			return c.due.Sub(now), false
 		}

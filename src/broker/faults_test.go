@@ -186,3 +186,35 @@ func TestAReaderThatLagsIsToldExactlyWhatItMissed(t *testing.T) {
 	status.send(`{"type":"REQ_STATUS","id":1}`)
 	require.Contains(t, strings.ReplaceAll(status.line(), " ", ""), fmt.Sprintf(`"skipped":%d`, skipped))
 }
+
+// Who leaves says so last: what is owed goes out first, then where every topic stands.
+func TestABrokerThatLeavesPaysWhatItOwes(t *testing.T) {
+	b, err := broker.New(broker.Config{Listen: "127.0.0.1:0"})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- b.Run(ctx) }()
+	p := core(t, b, epoch, "a")
+	sampled := dial(t, b)
+	sampled.send(`{"type":"SUBSCRIBE","id":1,"topic":"quotes.A","payload":{"mode":"sampled","interval_ms":60000,"snapshot":false}}`)
+	require.Contains(t, sampled.line(), "SUBSCRIBED")
+	all := dial(t, b)
+	all.send(`{"type":"SUBSCRIBE","id":1,"topic":"*","payload":{"snapshot":false}}`)
+	require.Contains(t, all.line(), "SUBSCRIBED")
+	p.publish("quotes.A", epoch, 1, 2, 3)
+	require.Contains(t, sampled.line(), `"seq":`)
+	p.publish("quotes.A", epoch, 4, 5, 6)
+	all.follows("quotes.A", 1, 6)
+	cancel()
+	require.Contains(t, sampled.line(), `"seq":6`, "its minute is not over, but the broker is")
+	for want := `"quotes.A":{"epoch":1000,"next":7,`; ; {
+		line, err := all.in.ReadString('\n')
+		require.NoError(t, err)
+		require.NotContains(t, line, "GOAWAY", "before the last heartbeat")
+		if strings.Contains(line, want) {
+			break
+		}
+	}
+	require.Contains(t, all.line(), "GOAWAY")
+	require.NoError(t, <-done)
+}

@@ -21,7 +21,7 @@ func (b *Broker) heartbeat(s *session, now time.Time) []byte {
 	var lag uint64
 	for t, c := range s.cursors {
 		lag += t.lag(c.next)
-		if c.told == t.end() {
+		if c.told == t.end() && !b.leaving { // the last one tells of all
 			continue
 		}
 		if len(payload) >= maxBeat-beatEntry {

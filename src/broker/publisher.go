@@ -168,6 +168,11 @@ func (b *Broker) publish(c *wire.Conn, f *wire.Frame) error {
 		if t, err = b.topic(name); err != nil {
 			return err
 		}
+		for _, c := range t.readers { // they are promised all of it, from the first record on
+			if !c.known {
+				c.known, c.last = true, quote.Point{Epoch: f.Epoch}
+			}
+		}
 	}
 	if t.epoch == f.Epoch && f.Seq < t.next {
 		b.met.duplicates.Inc()

@@ -28,6 +28,8 @@ type session struct {
 	announce bool      // a heartbeat is due at once
 	bareOnly bool      // all subscriptions are of the bare kind: no heartbeats
 	skipped  uint64
+	parted   chan struct{} // closed, and gone, when the broker leaves and this session has everything
+	gone     bool
 }
 
 // sub is one subscription as it was asked for.
@@ -186,7 +188,7 @@ func (b *Broker) session(c *wire.Conn) *session {
 		}
 		return s
 	}
-	s := &session{conn: c, ready: make(chan struct{}, 1), release: c.Hold(), subs: map[quote.Pattern]*sub{}, cursors: map[*topic]*cursor{}}
+	s := &session{conn: c, ready: make(chan struct{}, 1), parted: make(chan struct{}), release: c.Hold(), subs: map[quote.Pattern]*sub{}, cursors: map[*topic]*cursor{}}
 	c.SetValue(s)
 	b.sessions[s] = struct{}{}
 	b.writers.Go(func() { b.deliver(s) })
