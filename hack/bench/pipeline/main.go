@@ -137,12 +137,10 @@ func (s *subscriber) take(f *wire.Frame, times bool) {
 }
 
 func (s *subscriber) time(payload []byte) {
-	const name = `"timestamp":"`
-	if i := bytes.Index(payload, []byte(name)); i >= 0 {
-		from := payload[i+len(name):]
-		if sent, err := quote.ParseTime(string(from[:max(0, bytes.IndexByte(from, '"'))])); err == nil {
-			s.late = append(s.late, float64(time.Since(sent.Std()).Microseconds())/1000)
-		}
+	_, from, _ := bytes.Cut(payload, []byte(`"timestamp":"`))
+	at, _, _ := bytes.Cut(from, []byte{'"'})
+	if sent, err := quote.ParseTime(string(at)); err == nil {
+		s.late = append(s.late, float64(time.Since(sent.Std()).Microseconds())/1000)
 	}
 }
 
