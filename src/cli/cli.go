@@ -83,7 +83,7 @@ func (a *app) root() *cobra.Command {
 	fs.StringVarP(&a.output, "output", "o", formatTable, "`FORMAT` of the data: table, wide, json or ndjson")
 	fs.BoolVar(&a.noColor, "no-color", false, "no colour; NO_COLOR and TERM=dumb say the same")
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats(), cobra.ShellCompDirectiveNoFileComp))
-	root.AddCommand(a.subCommand(), a.getCommand(), a.reportCommand(), a.statusCommand(), a.checkCommand(), a.breakerCommand(), a.topCommand(), a.benchCommand(), a.demoCommand(), a.versionCommand())
+	root.AddCommand(a.subCommand(), a.getCommand(), a.reportCommand(), a.statusCommand(), a.checkCommand(), a.breakerCommand(), a.historyCommand(), a.topCommand(), a.benchCommand(), a.demoCommand(), a.versionCommand())
 	return root
 }
 
@@ -101,7 +101,11 @@ func (a *app) prepare(cmd *cobra.Command, _ []string) error {
 		return usagef("--timeout %v: want more than 0", a.timeout)
 	}
 	var err error
-	a.out, err = newPrinter(a)
+	var further []string
+	if _, fine := cmd.Annotations[csvIsFine]; fine {
+		further = append(further, formatCSV)
+	}
+	a.out, err = newPrinter(a, further...)
 	a.started = err == nil
 	return err
 }

@@ -27,9 +27,10 @@ type printer struct {
 	colour   bool
 }
 
-func newPrinter(a *app) (printer, error) {
-	if !slices.Contains(formats(), a.output) {
-		return printer{}, usagef("-o %q: want %s", a.output, strings.Join(formats(), ", "))
+// newPrinter makes the printer of a command that knows further formats than all commands do.
+func newPrinter(a *app, further ...string) (printer, error) {
+	if all := append(formats(), further...); !slices.Contains(all, a.output) {
+		return printer{}, usagef("-o %q: want %s", a.output, strings.Join(all, ", "))
 	}
 	plain := a.noColor || a.cfg.Getenv("NO_COLOR") != "" || a.cfg.Getenv("TERM") == "dumb"
 	return printer{w: a.cfg.Out, format: a.output, terminal: a.cfg.Terminal, colour: a.cfg.Terminal && !plain}, nil
