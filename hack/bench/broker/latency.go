@@ -22,7 +22,7 @@ const (
 // latencies is the p99 from the intended time of sending.
 func latencies() ([]bench.Row, error) {
 	var p99 [2]bench.Series
-	for range 3 {
+	for range rounds {
 		for i, s := range both() {
 			all, err := latency(s)
 			if err != nil {

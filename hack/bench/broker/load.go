@@ -15,7 +15,6 @@ type load struct {
 	// readers are the patterns of each subscriber.
 	readers [][]string
 	args    []string // of our server
-	stalled int      // readers beside them that subscribe to everything and never read
 	length  time.Duration
 }
 
@@ -40,58 +39,75 @@ type counter struct {
 
 // run measures one system. A lost message is an error: what is compared must be the same work.
 func (l *load) run(s *system) (res result, err error) {
-	server, err := s.run(l.serverArgs(s)...)
+	b, err := l.begin(s)
+	defer b.close()
 	if err != nil {
 		return res, err
 	}
-	defer server.close()
-	pub, err := s.publish(server.addr, l.topics)
+	cpu, err := b.server.cpu()
 	if err != nil {
 		return res, err
 	}
-	defer pub.close()
-	got := make([]counter, len(l.readers))
-	var all []reader
-	defer func() {
-		for _, r := range all {
-			r.close()
-		}
-	}()
-	for i, patterns := range l.readers {
-		r, err := s.subscribe(server.addr, patterns, func([]byte) { got[i].Add(1) })
-		if err != nil {
-			return res, fmt.Errorf("reader %d: %w", i, err)
-		}
-		all = append(all, r)
-	}
-	for range l.stalled {
-		c, err := stall(s, server.addr, l.topics[0])
-		if err != nil {
-			return res, err
-		}
-		defer c.Close()
-	}
-	p := &pump{load: l, pub: pub, got: got, due: make([]int64, len(got)), matching: l.matching()}
-	if err := p.run(l.length / 5); err != nil { // warm
-		return res, err
-	}
-	cpu, err := server.cpu()
-	if err != nil {
-		return res, err
-	}
-	sent, delivered, began := p.sent, p.delivered(), time.Now()
-	if err := p.run(l.length); err != nil {
+	sent, delivered, began := b.sent, b.delivered(), time.Now()
+	if err := b.run(l.length); err != nil {
 		return res, err
 	}
 	took := time.Since(began)
-	after, err := server.cpu()
-	for i, r := range all {
+	after, err := b.server.cpu()
+	n := b.delivered() - delivered
+	return result{float64(b.sent-sent) / took.Seconds(), float64(n) / took.Seconds(), (after - cpu) / time.Duration(max(n, 1))}, errors.Join(err, b.complete())
+}
+
+// begun is a system at work.
+type begun struct {
+	*pump
+	system  *system
+	server  *process
+	readers []reader
+}
+
+// begin starts a system and lets it warm up. What it returns must be closed, also where there is an error.
+func (l *load) begin(s *system) (b *begun, err error) {
+	b = &begun{system: s}
+	if b.server, err = s.run(l.serverArgs(s)...); err != nil {
+		return b, err
+	}
+	pub, err := s.publish(b.server.addr, l.topics)
+	if err != nil {
+		return b, err
+	}
+	got := make([]counter, len(l.readers))
+	b.pump = &pump{load: l, pub: pub, got: got, due: make([]int64, len(got)), matching: l.matching()}
+	for i, patterns := range l.readers {
+		r, err := s.subscribe(b.server.addr, patterns, func([]byte) { got[i].Add(1) })
+		if err != nil {
+			return b, fmt.Errorf("reader %d: %w", i, err)
+		}
+		b.readers = append(b.readers, r)
+	}
+	return b, b.run(l.length / 5)
+}
+
+// complete returns an error where a reader lost anything.
+func (b *begun) complete() (err error) {
+	for i, r := range b.readers {
 		if n := r.lost(); n > 0 {
-			err = errors.Join(err, fmt.Errorf("%s: reader %d lost %d messages", s.name, i, n))
+			err = errors.Join(err, fmt.Errorf("%s: reader %d lost %d messages", b.system.name, i, n))
 		}
 	}
-	n := p.delivered() - delivered
-	return result{float64(p.sent-sent) / took.Seconds(), float64(n) / took.Seconds(), (after - cpu) / time.Duration(max(n, 1))}, err
+	return err
+}
+
+func (b *begun) close() {
+	for _, r := range b.readers {
+		r.close()
+	}
+	if b.pump != nil {
+		b.pub.close()
+	}
+	if b.server != nil {
+		b.server.close()
+	}
 }
 
 func (l *load) serverArgs(s *system) []string {

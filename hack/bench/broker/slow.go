@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -32,32 +33,73 @@ func stall(s *system, addr, topic string) (net.Conn, error) {
 	return c, err
 }
 
+// most is how many readers stall.
+const most = 2
+
 // stalls are the publisher's rate with readers that never read over its rate without.
 func stalls() (rows []bench.Row, err error) {
-	one := names(1)
-	const most = 2
-	var rates [most + 1][2]bench.Series // by number of stalled readers, by system
-	for round := range 2*rounds - 1 {
-		for k := range rates {
-			n := (k + round) % len(rates) // none is always the first
-			for i, s := range both() {
-				l := load{topics: one, payload: text(128), readers: same(8, one[0]), stalled: n, length: 2 * length}
-				res, err := l.run(s)
-				if err != nil {
-					return nil, fmt.Errorf("%d stalled: %w", n, err)
-				}
-				rates[n][i] = append(rates[n][i], res.published)
+	var shares [most + 1][2]bench.Series // by number of stalled readers, by system
+	for range 2*rounds - 1 {
+		for i, s := range both() {
+			rates, err := stalling(s)
+			if err != nil {
+				return nil, err
+			}
+			for n, r := range rates {
+				shares[n][i] = append(shares[n][i], r/rates[0])
 			}
 		}
 	}
 	for n := 1; n <= most; n++ {
-		ours, theirs := rates[n][0].Median()/rates[0][0].Median(), rates[n][1].Median()/rates[0][1].Median()
+		ours := shares[n][0].Median()
 		rows = append(rows, bench.Row{
 			Name: fmt.Sprintf("stalled-%d", n), Unit: "x the rate with none", Goal: ">=0.97",
-			Ours: ours, Theirs: theirs, Ratio: ours, Peer: natsSystem().version, Spread: rates[n][0].Spread(),
+			Ours: ours, Theirs: shares[n][1].Median(), Ratio: ours, Peer: natsSystem().version, Spread: shares[n][0].Spread(),
 		})
 	}
 	return rows, nil
+}
+
+// stalling returns the publisher's rates with no, one and two stalled readers, on the same server one after the other: servers differ by
+// more than readers make. The rate with none is the mean of before and after.
+func stalling(s *system) (rates [most + 1]float64, err error) {
+	l := load{topics: names(1), payload: text(128), readers: same(8, names(1)[0]), length: length}
+	b, err := l.begin(s)
+	defer b.close()
+	var stalled []net.Conn
+	for n := 0; n <= most && err == nil; n++ {
+		if n > 0 {
+			var c net.Conn
+			if c, err = stall(s, b.server.addr, l.topics[0]); err != nil {
+				break
+			}
+			defer c.Close()
+			stalled = append(stalled, c)
+			err = b.run(l.length / 4) // until its buffers are full
+		}
+		if err == nil {
+			rates[n], err = b.rate()
+		}
+	}
+	for _, c := range stalled {
+		_ = c.Close()
+	}
+	if err == nil {
+		err = b.run(l.length / 4)
+	}
+	if err != nil {
+		return rates, err
+	}
+	again, err := b.rate()
+	rates[0] = (rates[0] + again) / 2
+	return rates, errors.Join(err, b.complete())
+}
+
+// rate publishes for the load's length and returns how many messages a second.
+func (b *begun) rate() (float64, error) {
+	sent, began := b.sent, time.Now()
+	err := b.run(b.length)
+	return float64(b.sent-sent) / time.Since(began).Seconds(), err
 }
 
 // resumes measure how long a reader that is 10,000 messages behind takes to be live.
