@@ -50,10 +50,10 @@ test-chart: ## render the chart in process and test what it says; part of make t
 k8s: ## write k8s/quotes.yaml and the chart's table of values
 	@go test ./charts -count 1 -update -run 'TestManifestsAreTheChart|TestReadmeDescribesEveryValue'
 
-.PHONY: bench bench-breaker bench-broker bench-pipeline bench-report
-bench: ## run all benchmarks beside their peers; bench-breaker, bench-broker, bench-pipeline, bench-report run one
+.PHONY: bench bench-breaker bench-broker bench-pipeline bench-report bench-shard
+bench: ## run all benchmarks beside their peers; bench-breaker, bench-broker, bench-pipeline, bench-report, bench-shard run one
 	@hack/bench.sh
-bench-breaker bench-broker bench-pipeline bench-report:
+bench-breaker bench-broker bench-pipeline bench-report bench-shard:
 	@hack/bench.sh $(@:bench-%=%)
 
 .PHONY: fuzz

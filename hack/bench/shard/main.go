@@ -1,0 +1,198 @@
+// Command shard measures one shard: a process by itself, on this machine's disk, through TCP: make bench-shard. Beside it stands a bare
+// pebble in this process, with the same records and the same durability. The rows that need sealed chunks, bbolt and twins are yet to
+// come.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"quotes/hack/bench/bench"
+)
+
+const (
+	rounds  = 5
+	length  = 2 * time.Second // of one run
+	writers = 64
+)
+
+func main() {
+	var err error
+	if len(os.Args) == 3 && os.Args[1] == "serve" {
+		err = serve(os.Args[2])
+	} else {
+		var rows []bench.Row
+		rows, err = measure()
+		if len(rows) > 0 {
+			err = errors.Join(err, bench.Print(os.Stdout, "shard", rows))
+		}
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench shard:", err)
+		os.Exit(1)
+	}
+}
+
+func measure() (rows []bench.Row, err error) {
+	dir, err := os.MkdirTemp("", "quotes-bench-shard-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	for _, part := range []func(dir string) ([]bench.Row, error){appends, batches, acks} {
+		got, fault := part(dir)
+		if fault != nil { // the others are measured all the same
+			err = errors.Join(err, fault)
+		}
+		for _, r := range got {
+			fmt.Fprintf(os.Stderr, "  %s: %.3f %s\n", r.Name, r.Ours, r.Unit)
+		}
+		rows = append(rows, got...)
+	}
+	return rows, err
+}
+
+// during runs fn again and again from so many goroutines for one run's length, and returns how often a second all together did.
+func during(n int, fn func(worker int) error) (float64, error) {
+	var done atomic.Int64
+	var first error
+	var once sync.Once
+	began := time.Now()
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			for time.Since(began) < length {
+				if err := fn(i); err != nil {
+					once.Do(func() { first = err })
+					return
+				}
+				done.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	return float64(done.Load()) / time.Since(began).Seconds(), first
+}
+
+// appends are single records, each durable before its writer goes on.
+func appends(dir string) ([]bench.Row, error) {
+	s, err := start(filepath.Join(dir, "append"))
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	db, err := pebble.Open(filepath.Join(dir, "bare"), &pebble.Options{Logger: quiet{}})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = db.Close() }()
+	var bare atomic.Uint64
+	var fault error
+	got := bench.Interleave(rounds, func() float64 {
+		rate, err := during(writers, func(w int) error { return s.append(w, 1) })
+		fault = errors.Join(fault, err)
+		return rate
+	}, func() float64 {
+		rate, err := during(writers, func(w int) error {
+			return db.Set(fmt.Appendf(nil, "r%02d%016x", w, bare.Add(1)), record(bare.Load()), pebble.Sync)
+		})
+		fault = errors.Join(fault, err)
+		return rate
+	})
+	return []bench.Row{{
+		Name: "append-64", Unit: "appends/s", Goal: ">=0.4", Ours: got[0].Median(), Theirs: got[1].Median(), Peer: "bare pebble", Spread: got[0].Spread(),
+	}}, fault
+}
+
+// batches are 256 records at once, sixteen batches on their way; then all of it is read again.
+func batches(dir string) ([]bench.Row, error) {
+	folder := filepath.Join(dir, "batch")
+	s, err := start(folder)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	var fault error
+	got := bench.Interleave(rounds, func() float64 {
+		rate, err := during(16, func(w int) error { return s.append(w, 256) })
+		fault = errors.Join(fault, err)
+		return 256 * rate
+	})
+	if fault != nil {
+		return nil, fault
+	}
+	var scans bench.Series
+	var stored int
+	for range rounds {
+		began := time.Now()
+		n, err := s.scan()
+		if err != nil {
+			return nil, err
+		}
+		stored = n
+		scans = append(scans, float64(n)/time.Since(began).Seconds())
+	}
+	s.close() // what is in memory goes to disk
+	size, err := diskUsage(folder)
+	if err != nil {
+		return nil, err
+	}
+	return []bench.Row{
+		{Name: "batch-256", Unit: "records/s", Goal: ">=200000", Ours: got[0].Median(), Spread: got[0].Spread()},
+		{Name: "scan-tcp", Unit: "records/s", Goal: ">=400000", Ours: scans.Median(), Spread: scans.Spread()},
+		{Name: "bytes-unsealed", Unit: "B/record", Ours: float64(size) / float64(stored)},
+	}, nil
+}
+
+// acks is how long batches wait for their answer at 20,000 records a second, beside what the disk takes to sync as many bytes.
+func acks(dir string) ([]bench.Row, error) {
+	const batch, every, count = 100, 5 * time.Millisecond, 2000
+	s, err := start(filepath.Join(dir, "ack"))
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	file, err := os.Create(filepath.Join(dir, "fsync"))
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	var mu sync.Mutex
+	var took, disk bench.Series
+	var fault error
+	var wg sync.WaitGroup
+	began := time.Now()
+	for i := range count {
+		due := time.Duration(i) * every
+		time.Sleep(due - time.Since(began))
+		wg.Go(func() {
+			err := s.append(i%writers, batch)
+			mu.Lock()
+			defer mu.Unlock()
+			fault = errors.Join(fault, err)
+			took = append(took, float64((time.Since(began)-due).Microseconds())/1000)
+		})
+	}
+	wg.Wait()
+	block := make([]byte, batch*len(record(1)))
+	for range count / 4 {
+		at := time.Now()
+		if _, err := file.Write(block); err != nil {
+			return nil, err
+		}
+		if err := file.Sync(); err != nil {
+			return nil, err
+		}
+		disk = append(disk, float64(time.Since(at).Microseconds())/1000)
+	}
+	most := 3*disk.Percentile(0.99) + 2
+	fmt.Fprintf(os.Stderr, "  ack p50 %.2f, p99 %.2f ms; fsync p50 %.2f, p99 %.2f ms\n", took.Median(), took.Percentile(0.99), disk.Median(), disk.Percentile(0.99))
+	return []bench.Row{{Name: "ack-p99", Unit: "ms", Goal: fmt.Sprintf("<=%.2f", most), Ours: took.Percentile(0.99)}}, fault
+}
