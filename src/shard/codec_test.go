@@ -3,6 +3,7 @@ package shard
 import (
 	"bytes"
 	"cmp"
+	"encoding/json"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -144,6 +145,30 @@ func FuzzParseKeysAndFence(f *testing.F) {
 		}
 		if fence, err := parseFence(b); err == nil {
 			require.Equal(t, b, fence.value())
+		}
+	})
+}
+
+func FuzzQuickHeadReadsWhatEncodingJSONReads(f *testing.F) {
+	for _, s := range []string{
+		`{"symbol":"A","price":"1","timestamp":"2026-11-23T14:00:00.000001Z","received":"2026-11-23T14:00:00.000002Z","quality":{"state":"live"}}`,
+		`{"id":"9","symbol":"A","timestamp":"2026-11-23T14:00:00.000001Z","received":"2026-11-23T14:00:00.000002Z"}`,
+		`{"symbol":"A","timestamp":"2026-11-23T14:00:00Z","received":"x"}`, `{"x":{"symbol":"B"},"symbol":"A","timestamp":"2026-11-23T14:00:00Z","received":"2026-11-23T14:00:00Z"}`,
+		`{"symbol":"A","symbol":"B","timestamp":"2026-11-23T14:00:00Z","received":"2026-11-23T14:00:00Z"}`, `{"symbol":"A\"","timestamp":"","received":""}`, `{}`, `[]`,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		lower := bytes.ToLower(b)
+		for _, name := range []string{`"symbol"`, `"timestamp"`, `"received"`} {
+			if bytes.Count(lower, []byte(name)) != bytes.Count(b, []byte(name)) {
+				return // names in other cases
+			}
+		}
+		if got, ok := quickHead(b); ok && json.Valid(b) {
+			var want head
+			require.NoError(t, json.Unmarshal(b, &want))
+			require.Equal(t, want, got)
 		}
 	})
 }

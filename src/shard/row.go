@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -31,15 +32,57 @@ var errBadRow = errors.New("stored value not understood")
 // errNoRow says that the index of times names a record that isn't there.
 var errNoRow = errors.New("named by the index of times, but not stored")
 
+// head is what storage wants to know of a payload.
+type head struct {
+	Symbol    quote.Symbol `json:"symbol"`
+	Timestamp quote.Time   `json:"timestamp"`
+	Received  quote.Time   `json:"received"`
+}
+
+// quickHead reads a payload, which is valid JSON, as core writes it: without escapes, the three members before any object within, each
+// once; names in other cases, which encoding/json would take too, are not looked for. Where it isn't so, it says that. encoding/json
+// takes five times as long.
+func quickHead(payload []byte) (h head, ok bool) {
+	if len(payload) < 2 || payload[0] != '{' || bytes.IndexByte(payload, '\\') >= 0 {
+		return h, false
+	}
+	flat := payload
+	if i := bytes.IndexAny(payload[1:], "{["); i >= 0 {
+		flat = payload[:1+i]
+		if bytes.Contains(payload[1+i:], []byte(`"symbol"`)) || bytes.Contains(payload[1+i:], []byte(`"timestamp"`)) || bytes.Contains(payload[1+i:], []byte(`"received"`)) {
+			return h, false
+		}
+	}
+	symbol, ok1 := only(flat, `"symbol":"`)
+	timestamp, ok2 := only(flat, `"timestamp":"`)
+	received, ok3 := only(flat, `"received":"`)
+	if !ok1 || !ok2 || !ok3 {
+		return h, false
+	}
+	var err1, err2 error
+	h.Timestamp, err1 = quote.ParseTime(string(timestamp))
+	h.Received, err2 = quote.ParseTime(string(received))
+	h.Symbol = quote.Symbol(symbol)
+	return h, err1 == nil && err2 == nil
+}
+
+// only returns the text behind an opening that stands there once.
+func only(b []byte, opening string) ([]byte, bool) {
+	_, rest, found := bytes.Cut(b, []byte(opening))
+	if !found || bytes.Contains(rest, []byte(opening)) {
+		return nil, false
+	}
+	text, _, closed := bytes.Cut(rest, []byte{'"'})
+	return text, closed
+}
+
 // newRow checks a record that came over the wire. Errors are [*wire.Error]s.
 func newRow(t quote.Topic, p quote.Point, payload json.RawMessage) (row, error) {
-	var head struct {
-		Symbol    quote.Symbol `json:"symbol"`
-		Timestamp quote.Time   `json:"timestamp"`
-		Received  quote.Time   `json:"received"`
-	}
-	if err := json.Unmarshal(payload, &head); err != nil {
-		return row{}, wire.Errorf(wire.BadRequest, "record %d of %s: %v", p.Seq, t, err)
+	head, ok := quickHead(payload)
+	if !ok {
+		if err := json.Unmarshal(payload, &head); err != nil {
+			return row{}, wire.Errorf(wire.BadRequest, "record %d of %s: %v", p.Seq, t, err)
+		}
 	}
 	switch {
 	case p.Seq == 0 || p.Seq > maxSeq:
