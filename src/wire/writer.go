@@ -34,7 +34,8 @@ func newLineWriter(conn net.Conn, timeout time.Duration, broken func(error)) *li
 	return w
 }
 
-// write writes the lines that add appends, and returns when the connection has taken them or is broken.
+// write writes the lines that add appends, and returns when the connection has taken them, and all that was queued before
+// them, or is broken. Where add appends nothing it only waits for what was queued.
 func (w *lineWriter) write(add func([]byte) []byte) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -43,7 +44,9 @@ func (w *lineWriter) write(add func([]byte) []byte) error {
 	}
 	w.buf = add(w.buf)
 	mine := w.begun + 1
-	if !w.writing {
+	if len(w.buf) == 0 {
+		mine = w.begun // no next write will come: the one in work is the last
+	} else if !w.writing {
 		w.writing = true
 		w.flush()
 		w.hand()

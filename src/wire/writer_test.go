@@ -104,6 +104,26 @@ func TestNobodyStaysToWriteTheLinesOfOthers(t *testing.T) {
 	})
 }
 
+func TestWriteOfNothingWaitsForWhatIsQueuedAndNoLonger(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		a, b := memPair(4)
+		w := newLineWriter(a, time.Hour, func(error) {})
+		nothing := func(b []byte) []byte { return b }
+		require.NoError(t, w.write(nothing), "nothing is queued")
+		require.NoError(t, w.queue(t.Context(), func(b []byte) []byte { return append(b, "12345\n"...) }))
+		synctest.Wait() // in work, and nothing behind it
+		done := make(chan error, 1)
+		go func() { done <- w.write(nothing) }()
+		synctest.Wait()
+		require.Empty(t, done)
+		_, err := io.ReadFull(b, make([]byte, 6))
+		require.NoError(t, err)
+		synctest.Wait()
+		require.Len(t, done, 1)
+		_ = b.Close()
+	})
+}
+
 func TestQueueWaitsOnlyAsLongAsItsContext(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		a, b := memPair(4)
