@@ -1,0 +1,130 @@
+package chunk
+
+import (
+	"math"
+	"math/bits"
+	"strconv"
+	"time"
+)
+
+// clock writes times; it remembers the minute that it wrote last.
+type clock struct {
+	minute int64 // since 1970
+	text   [len("2026-11-23T14:00:")]byte
+	known  bool
+}
+
+const perMinute = 60_000_000
+
+// append adds a time in microseconds since 1970 as core writes it.
+func (c *clock) append(b []byte, at int64) []byte {
+	minute, rest := at/perMinute, at%perMinute
+	if rest < 0 {
+		minute, rest = minute-1, rest+perMinute
+	}
+	if !c.known || minute != c.minute {
+		time.UnixMicro(minute*perMinute).UTC().AppendFormat(c.text[:0], "2006-01-02T15:04:")
+		c.minute, c.known = minute, true
+	}
+	b = append(b, c.text[:]...)
+	seconds, micros := uint32(rest/1_000_000), uint32(rest%1_000_000)
+	hi, lo := micros/1000, micros%1000
+	return append(b, byte('0'+seconds/10), byte('0'+seconds%10), '.',
+		byte('0'+hi/100), byte('0'+hi/10%10), byte('0'+hi%10),
+		byte('0'+lo/100), byte('0'+lo/10%10), byte('0'+lo%10), 'Z')
+}
+
+// appendNumber adds v / 10^scale with scale digits behind the point; scale is at most maxDigits.
+func appendNumber(b []byte, v uint64, scale uint8) []byte {
+	if scale == 0 {
+		return strconv.AppendUint(b, v, 10)
+	}
+	var text [24]byte // 20 digits and the point
+	i, behind := len(text), int(scale)
+	for ; behind >= 2; behind -= 2 {
+		rest := v / 100
+		pair := byte(v - 100*rest)
+		i -= 2
+		text[i], text[i+1] = '0'+pair/10, '0'+pair%10
+		v = rest
+	}
+	if behind == 1 {
+		i--
+		text[i] = '0' + byte(v%10)
+		v /= 10
+	}
+	i--
+	text[i] = '.'
+	for ; v >= 10; v /= 10 {
+		i--
+		text[i] = '0' + byte(v%10)
+	}
+	i--
+	text[i] = '0' + byte(v)
+	return append(b, text[i:]...)
+}
+
+// magnitude returns the symbol of a value, with k bits of it below the highest in the symbol, and how many bits are left.
+func magnitude(u uint64, k uint) (symbol uint, left uint) {
+	if u < 2<<k {
+		return uint(u), 0
+	}
+	e := uint(bits.Len64(u)) - 1
+	return 2<<k + (e-k-1)<<k + uint(u>>(e-k))&(1<<k-1), e - k
+}
+
+// magnitudes is what each symbol stands for: the lowest value, and how many bits are added to it.
+type magnitudes [256]struct {
+	base uint64
+	left uint8
+}
+
+// maxFine is the most bits of a value in its symbol.
+const maxFine = 3
+
+func newMagnitudes(k uint) *magnitudes {
+	var m magnitudes
+	for s := range uint(len(m)) {
+		if s < 2<<k {
+			m[s].base = uint64(s)
+			continue
+		}
+		e := (s-2<<k)>>k + k + 1
+		if e > 63 {
+			m[s].base, m[s].left = math.MaxUint64, 0 // no value has this symbol
+			continue
+		}
+		m[s].base = 1<<e | uint64((s-2<<k)&(1<<k-1))<<(e-k)
+		m[s].left = uint8(e - k)
+	}
+	return &m
+}
+
+// bitWriter packs bits, the lowest first.
+type bitWriter struct {
+	out  []byte
+	acc  uint64
+	have uint
+}
+
+func (w *bitWriter) write(v uint64, n uint) {
+	for n > 0 {
+		take := min(n, 32)
+		w.acc |= (v & (1<<take - 1)) << w.have
+		w.have += take
+		v >>= take
+		n -= take
+		for w.have >= 8 {
+			w.out = append(w.out, byte(w.acc))
+			w.acc >>= 8
+			w.have -= 8
+		}
+	}
+}
+
+func (w *bitWriter) close() []byte {
+	if w.have > 0 {
+		w.out = append(w.out, byte(w.acc))
+	}
+	return w.out
+}
