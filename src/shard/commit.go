@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"quotes/src/quote"
+	"quotes/src/shard/engine"
 	"quotes/src/wire"
 )
 
@@ -40,7 +41,7 @@ type result struct {
 // committer makes writes durable, one commit at a time. While one is being synced, the next gathers all that comes: from
 // one connection's pipeline or from many.
 type committer struct {
-	engine engine
+	engine engine.Engine
 	state  *state
 	log    *slog.Logger
 	met    *metrics
@@ -50,7 +51,7 @@ type committer struct {
 	next   *write // taken from the queue and not yet in a commit
 }
 
-func newCommitter(e engine, s *state, log *slog.Logger, met *metrics) *committer {
+func newCommitter(e engine.Engine, s *state, log *slog.Logger, met *metrics) *committer {
 	return &committer{engine: e, state: s, log: log, met: met, queue: make(chan *write, commitQueue), done: make(chan struct{})}
 }
 
@@ -137,7 +138,7 @@ func (c *committer) announce(w *write) {
 		err = c.room.check()
 	}
 	if f := (fence{w.core.epoch, w.core.instance}); err == nil && f != c.state.fenceNow() {
-		err = c.engine.commit(func(set func(k, v []byte) error) error { return set(keyOfMeta(metaFence), f.value()) })
+		err = c.engine.Commit(func(b engine.Batch) error { return b.Set(keyOfMeta(metaFence), f.value()) })
 	}
 	if err == nil {
 		if old := c.state.announced(w.core, w.hello); old != nil && old.addr != w.core.addr {
@@ -159,8 +160,8 @@ func (c *committer) commit(group []*write) {
 		}
 		return
 	}
-	err := c.engine.commit(func(set func(k, v []byte) error) error {
-		d.set = set
+	err := c.engine.Commit(func(b engine.Batch) error {
+		d.batch = b
 		for i, w := range group {
 			if w.core != nil {
 				if refused[i] = c.state.admits(w.core); refused[i] != nil {

@@ -4,13 +4,14 @@ import (
 	"fmt"
 
 	"quotes/src/quote"
+	"quotes/src/shard/engine"
 )
 
 // draft gathers what one commit will change: new rows go to the engine's batch at once, holdings are changed as copies.
 type draft struct {
 	c     *committer
-	set   func(k, v []byte) error
-	known view // what is stored already; opened when first wanted
+	batch engine.Batch
+	known engine.View // what is stored already; opened when first wanted
 
 	holdings map[place]*holding
 	order    []place
@@ -35,7 +36,7 @@ func newDraft(c *committer) *draft {
 
 func (d *draft) close() {
 	if d.known != nil {
-		_ = d.known.close()
+		_ = d.known.Close()
 	}
 }
 
@@ -87,12 +88,12 @@ func (d *draft) add(w *write) error {
 
 // store sets a new record and its place in time.
 func (d *draft) store(r *row) error {
-	if err := d.set(keyOfRecord(r.topic, r.point), r.value()); err != nil {
+	if err := d.batch.Set(keyOfRecord(r.topic, r.point), r.value()); err != nil {
 		return err
 	}
 	d.fresh = append(d.fresh, *r)
 	d.fence.epoch = max(d.fence.epoch, r.point.Epoch)
-	return d.set(keyOfTime(r.topic, r.timestamp, r.point), nil)
+	return d.batch.Set(keyOfTime(r.topic, r.timestamp, r.point), nil)
 }
 
 // compare looks at a record whose position is taken: the same again is nothing, another one is counted and logged, and
@@ -122,21 +123,21 @@ func (d *draft) stored(r *row) ([]byte, error) {
 		}
 	}
 	if d.known == nil {
-		d.known = d.c.engine.view()
+		d.known = d.c.engine.View()
 	}
-	return d.known.get(keyOfRecord(r.topic, r.point))
+	return d.known.Get(keyOfRecord(r.topic, r.point))
 }
 
 // finish sets what the rows change: the spans of their topics and, where a twin's records are newer, the fence.
 func (d *draft) finish() error {
 	for _, p := range d.order {
-		if err := d.set(keyOfSpans(p.topic, p.epoch), d.holdings[p].value()); err != nil {
+		if err := d.batch.Set(keyOfSpans(p.topic, p.epoch), d.holdings[p].value()); err != nil {
 			return err
 		}
 	}
 	if d.fence.epoch > d.c.state.fenceNow().epoch {
 		d.fence.instance = ""
-		return d.set(keyOfMeta(metaFence), d.fence.value())
+		return d.batch.Set(keyOfMeta(metaFence), d.fence.value())
 	}
 	return nil
 }

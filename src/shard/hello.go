@@ -103,15 +103,15 @@ func (s *Shard) refuse(c *wire.Conn, f wire.Frame, err error) {
 func (s *Shard) welcome(ctx context.Context, send func(wire.Frame) error) (wire.Frame, error) {
 	w := wire.Welcome{HighestEpoch: s.state.fenceNow().epoch}
 	names := s.state.all()
-	v := s.engine.view()
-	defer func() { _ = v.close() }()
+	v := s.engine.View()
+	defer func() { _ = v.Close() }()
 	size := 0
 	for _, t := range names {
 		p, found := s.state.newest(t)
 		if !found {
 			continue
 		}
-		value, err := v.get(keyOfRecord(t, p))
+		value, err := v.Get(keyOfRecord(t, p))
 		if err != nil {
 			return wire.Frame{}, err
 		}

@@ -50,9 +50,9 @@ func (s *Shard) history(ctx context.Context, f wire.Frame, send func(wire.Frame)
 	var rows []row
 	var more bool
 	if q.limit > 0 {
-		v := s.engine.view()
+		v := s.engine.View()
 		rows, more, err = q.find(ctx, v, recordsBytes)
-		if closed := v.close(); err == nil {
+		if closed := v.Close(); err == nil {
 			err = closed
 		}
 		if err != nil {

@@ -58,7 +58,7 @@ func (m *metrics) register(r prometheus.Registerer, s *Shard) error {
 		m.appended, m.commits, m.seconds, m.repaired, m.lost, m.conflicts, m.compared, m.restored, m.scrubs, m.failures, m.queries, m.served,
 		gauge("slots", "Slots that this shard owns.", func() float64 { return float64(len(s.state.slots(time.Now()))) }),
 		gauge("slots_in_sync", "Of these, those whose copy is complete.", func() float64 { n, _ := s.synced(); return float64(n) }),
-		gauge("disk_bytes", "Bytes of the data folder.", func() float64 { return float64(s.engine.bytes()) }),
+		gauge("disk_bytes", "Bytes of the data folder.", func() float64 { return float64(s.engine.Bytes()) }),
 		gauge("disk_free_bytes", "Bytes left on the data folder's volume; 0 where the system does not say.", func() float64 { n, _ := s.room.free(); return float64(n) }),
 		gauge("topics", "Topics that it holds records of.", func() float64 { return float64(len(s.state.all())) }),
 		gauge("epoch", "Newest core epoch it knows.", func() float64 { return float64(s.state.fenceNow().epoch) }),

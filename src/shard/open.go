@@ -3,6 +3,8 @@ package shard
 import (
 	"errors"
 	"fmt"
+
+	"quotes/src/shard/engine"
 )
 
 // The keys of meta.
@@ -19,22 +21,22 @@ const ourFormat = "1"
 var errForeign = errors.New("foreign data")
 
 // load checks whose data the engine has, marks it ours where it is empty, and reads what is known into the state.
-func load(e engine, name string, s *state) error {
-	v := e.view()
-	defer func() { _ = v.close() }()
+func load(e engine.Engine, name string, s *state) error {
+	v := e.View()
+	defer func() { _ = v.Close() }()
 	fresh, err := identify(v, name)
 	if err != nil {
 		return err
 	}
 	if fresh {
-		err = e.commit(func(set func(k, v []byte) error) error {
-			return errors.Join(set(keyOfMeta(metaFormat), []byte(ourFormat)), set(keyOfMeta(metaName), []byte(name)))
+		err = e.Commit(func(b engine.Batch) error {
+			return errors.Join(b.Set(keyOfMeta(metaFormat), []byte(ourFormat)), b.Set(keyOfMeta(metaName), []byte(name)))
 		})
 		if err != nil {
 			return err
 		}
 	}
-	f, err := v.get(keyOfMeta(metaFence))
+	f, err := v.Get(keyOfMeta(metaFence))
 	if err == nil && f != nil {
 		s.fence, err = parseFence(f)
 	}
@@ -45,12 +47,12 @@ func load(e engine, name string, s *state) error {
 }
 
 // identify reports whether the folder is empty; one of another shard or of a newer build is an error.
-func identify(v view, name string) (fresh bool, err error) {
-	format, err := v.get(keyOfMeta(metaFormat))
+func identify(v engine.View, name string) (fresh bool, err error) {
+	format, err := v.Get(keyOfMeta(metaFormat))
 	if err != nil {
 		return false, err
 	}
-	owner, err := v.get(keyOfMeta(metaName))
+	owner, err := v.Get(keyOfMeta(metaName))
 	switch {
 	case err != nil:
 		return false, err
@@ -65,11 +67,11 @@ func identify(v view, name string) (fresh bool, err error) {
 }
 
 // loadHoldings reads what is held of each topic.
-func loadHoldings(v view, s *state) error {
+func loadHoldings(v engine.View, s *state) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	lo, hi := allOf(spansKey)
-	return walk(v, lo, hi, false, func(key, value []byte) (bool, error) {
+	return engine.Walk(v, lo, hi, false, func(key, value []byte) (bool, error) {
 		t, epoch, err := parseSpansKey(key)
 		if err != nil {
 			return false, fmt.Errorf("spans %q: %w", key, err)

@@ -10,6 +10,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"quotes/src/shard/engine"
 )
 
 // ErrInUse says that another process has the data folder open.
@@ -62,25 +64,31 @@ func lockError(err error) error {
 	return fmt.Errorf("lock: %w", err)
 }
 
-func (e *pebbleEngine) commit(fill func(set func(key, value []byte) error) error) error {
+func (e *pebbleEngine) Commit(fill func(engine.Batch) error) error {
 	b := e.db.NewBatch()
-	err := fill(func(key, value []byte) error { return b.Set(key, value, nil) })
+	err := fill(pebbleBatch{b})
 	if err == nil {
 		err = b.Commit(pebble.Sync)
 	}
 	return errors.Join(err, b.Close())
 }
 
-func (e *pebbleEngine) view() view { return pebbleView{e.db.NewSnapshot()} }
+func (e *pebbleEngine) View() engine.View { return pebbleView{e.db.NewSnapshot()} }
 
-func (e *pebbleEngine) bytes() uint64 { return e.db.Metrics().DiskSpaceUsage() }
+func (e *pebbleEngine) Bytes() uint64 { return e.db.Metrics().DiskSpaceUsage() }
 
-func (e *pebbleEngine) close() error { return errors.Join(e.db.Close(), e.lock.Close()) }
+func (e *pebbleEngine) Close() error { return errors.Join(e.db.Close(), e.lock.Close()) }
 
-type pebbleView struct{ *pebble.Snapshot }
+type pebbleBatch struct{ b *pebble.Batch }
 
-func (v pebbleView) get(key []byte) ([]byte, error) {
-	value, closer, err := v.Get(key)
+func (b pebbleBatch) Set(key, value []byte) error     { return b.b.Set(key, value, nil) }
+func (b pebbleBatch) Delete(key []byte) error         { return b.b.Delete(key, nil) }
+func (b pebbleBatch) DeleteRange(lo, hi []byte) error { return b.b.DeleteRange(lo, hi, nil) }
+
+type pebbleView struct{ snap *pebble.Snapshot }
+
+func (v pebbleView) Get(key []byte) ([]byte, error) {
+	value, closer, err := v.snap.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, nil
 	}
@@ -91,11 +99,11 @@ func (v pebbleView) get(key []byte) ([]byte, error) {
 	return out, closer.Close()
 }
 
-func (v pebbleView) scan(lo, hi []byte) (cursor, error) {
-	return v.NewIter(&pebble.IterOptions{LowerBound: lo, UpperBound: hi})
+func (v pebbleView) Scan(lo, hi []byte) (engine.Cursor, error) {
+	return v.snap.NewIter(&pebble.IterOptions{LowerBound: lo, UpperBound: hi})
 }
 
-func (v pebbleView) close() error { return v.Close() }
+func (v pebbleView) Close() error { return v.snap.Close() }
 
 // pebbleLog sends pebble's chatter to slog: what it does all day is for debugging only.
 type pebbleLog struct{ log *slog.Logger }

@@ -9,11 +9,12 @@ import (
 	"slices"
 
 	"quotes/src/quote"
+	"quotes/src/shard/engine"
 )
 
 // find returns the records that a query asks for, in its order, and whether there are more. What is found is bounded by
 // the query's limit and by the bytes of the payloads.
-func (q *query) find(ctx context.Context, v view, maxBytes int) ([]row, bool, error) {
+func (q *query) find(ctx context.Context, v engine.View, maxBytes int) ([]row, bool, error) {
 	if q.byPosition() {
 		return q.findByPosition(ctx, v, maxBytes)
 	}
@@ -44,7 +45,7 @@ func (p *page) add(r row) bool {
 }
 
 // findByPosition goes through the topics one by one, each by epoch and seq. From and to hold as well.
-func (q *query) findByPosition(ctx context.Context, v view, maxBytes int) ([]row, bool, error) {
+func (q *query) findByPosition(ctx context.Context, v engine.View, maxBytes int) ([]row, bool, error) {
 	p := page{limit: q.limit, room: maxBytes}
 	topics := q.topics
 	if q.desc {
@@ -57,7 +58,7 @@ func (q *query) findByPosition(ctx context.Context, v view, maxBytes int) ([]row
 			continue // nothing is before the first
 		}
 		lo, hi := recordRange(t, q.after[t], before)
-		err := walk(v, lo, hi, q.desc, func(key, value []byte) (bool, error) {
+		err := engine.Walk(v, lo, hi, q.desc, func(key, value []byte) (bool, error) {
 			r, err := parseRow(t, pointOf(key), value)
 			if err != nil || !q.covers(r.timestamp) || !q.shows(t, r.point) {
 				return err == nil && ctx.Err() == nil, err
@@ -81,11 +82,11 @@ func (q *query) covers(at quote.Time) bool {
 }
 
 // findByTime looks the first positions up in the time index and then fetches their records.
-func (q *query) findByTime(ctx context.Context, v view, maxBytes int) ([]row, bool, error) {
+func (q *query) findByTime(ctx context.Context, v engine.View, maxBytes int) ([]row, bool, error) {
 	best := earliest{desc: q.desc, kept: make([]moment, 0, min(q.limit+1, 128))}
 	for _, t := range q.topics {
 		lo, hi := timeRange(t, q.from, q.to)
-		err := walk(v, lo, hi, q.desc, func(key, _ []byte) (bool, error) {
+		err := engine.Walk(v, lo, hi, q.desc, func(key, _ []byte) (bool, error) {
 			m := moment{t, timeOf(key), pointOf(key)}
 			return (!q.shows(t, m.point) || best.offer(m, q.limit+1)) && ctx.Err() == nil, nil
 		})
@@ -111,7 +112,7 @@ func (q *query) findByTime(ctx context.Context, v view, maxBytes int) ([]row, bo
 
 // fetch returns the records of moments, in their order. What is close in time is close in position too: one cursor goes
 // through all of them by position, and most are but one step away.
-func fetch(v view, moments []moment) ([]row, error) {
+func fetch(v engine.View, moments []moment) ([]row, error) {
 	if len(moments) == 0 {
 		return nil, nil
 	}
@@ -121,7 +122,7 @@ func fetch(v view, moments []moment) ([]row, error) {
 	}
 	slices.SortFunc(byPoint, func(a, b int) int { return moments[a].comparePoint(moments[b]) })
 	first, last := moments[byPoint[0]], moments[byPoint[len(byPoint)-1]]
-	c, err := v.scan(keyOfRecord(first.topic, first.point), append(keyOfRecord(last.topic, last.point), 0))
+	c, err := v.Scan(keyOfRecord(first.topic, first.point), append(keyOfRecord(last.topic, last.point), 0))
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +157,7 @@ func (m moment) comparePoint(n moment) int {
 }
 
 // read returns the record of a moment from a cursor that is not behind it yet.
-func (m *moment) read(c cursor, begin bool) (row, error) {
+func (m *moment) read(c engine.Cursor, begin bool) (row, error) {
 	key := keyOfRecord(m.topic, m.point)
 	step := c.Next
 	if begin {

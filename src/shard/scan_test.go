@@ -43,10 +43,10 @@ func TestHistoryAgainstAPlainList(t *testing.T) {
 		for _, topic := range q.topics {
 			q.held[topic] = d.state.holdings(topic)
 		}
-		v := d.engine.view()
+		v := d.engine.View()
 		got, more, err := q.find(t.Context(), v, 1<<20)
 		require.NoError(t, err)
-		require.NoError(t, v.close())
+		require.NoError(t, v.Close())
 		want := expect(rows, req)
 		limit := min(len(want), *req.Limit)
 		require.Equal(t, want[:limit], got, "%+v", req)

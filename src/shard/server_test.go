@@ -365,7 +365,7 @@ func TestMetricsCanBeGathered(t *testing.T) {
 	n, err := testutil.GatherAndCount(reg, "quotes_shard_slots", "quotes_shard_slots_in_sync", "quotes_shard_disk_bytes", "quotes_shard_conflicts_total")
 	require.NoError(t, err)
 	require.Equal(t, 4, n)
-	require.NoError(t, s.engine.close())
+	require.NoError(t, s.engine.Close())
 	require.NoError(t, s.ln.Close())
 }
 

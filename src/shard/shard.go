@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"quotes/src/placement"
+	"quotes/src/shard/engine"
 	"quotes/src/wire"
 )
 
@@ -22,7 +23,7 @@ type Shard struct {
 	met       *metrics
 	table     *placement.Table
 	state     *state
-	engine    engine
+	engine    engine.Engine
 	damage    *damage
 	room      *room
 	committer *committer
@@ -62,11 +63,11 @@ func New(cfg Config) (*Shard, error) {
 		return nil, fmt.Errorf("data folder %s: %w", cfg.Data, oneLine(err))
 	}
 	if s.ln, err = wire.Listen(cfg.Listen, cfg.Name); err != nil {
-		return nil, errors.Join(err, s.engine.close())
+		return nil, errors.Join(err, s.engine.Close())
 	}
 	if cfg.Metrics != nil {
 		if err := s.met.register(cfg.Metrics, s); err != nil {
-			return nil, errors.Join(err, s.ln.Close(), s.engine.close())
+			return nil, errors.Join(err, s.ln.Close(), s.engine.Close())
 		}
 	}
 	s.committer = newCommitter(s.engine, s.state, s.log, s.met)
@@ -105,7 +106,7 @@ func (s *Shard) open() error {
 		return err
 	}
 	if err := load(e, s.cfg.Name, s.state); err != nil {
-		return diagnose(errors.Join(err, e.close()))
+		return diagnose(errors.Join(err, e.Close()))
 	}
 	s.engine = e
 	return nil
@@ -168,7 +169,7 @@ func (s *Shard) Run(ctx context.Context) error {
 	wg.Wait()
 	stopCommitting() // nobody submits any more
 	writing.Wait()
-	if err = errors.Join(err, s.engine.close()); err == nil {
+	if err = errors.Join(err, s.engine.Close()); err == nil {
 		s.log.Info("drained")
 	}
 	return err

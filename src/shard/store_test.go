@@ -15,12 +15,13 @@ import (
 
 	"quotes/src/placement"
 	"quotes/src/quote"
+	"quotes/src/shard/engine"
 	"quotes/src/wire"
 )
 
 // disk is a shard's storage without its network.
 type disk struct {
-	engine    engine
+	engine    engine.Engine
 	state     *state
 	committer *committer
 	stop      func()
@@ -42,7 +43,7 @@ func openDisk(t *testing.T, fs vfs.FS, dir string) *disk {
 	d.stop = sync.OnceFunc(func() {
 		cancel()
 		<-d.committer.done
-		require.NoError(t, d.engine.close())
+		require.NoError(t, d.engine.Close())
 	})
 	t.Cleanup(d.stop)
 	return d
@@ -57,17 +58,17 @@ func rowOf(t *testing.T, topic quote.Topic, epoch, seq uint64) row {
 // contents returns every record on disk, and checks that the time index and the spans agree with them.
 func (d *disk) contents(t *testing.T) map[quote.Position]string {
 	t.Helper()
-	v := d.engine.view()
-	defer func() { require.NoError(t, v.close()) }()
+	v := d.engine.View()
+	defer func() { require.NoError(t, v.Close()) }()
 	out := map[quote.Position]string{}
 	lo, hi := allOf(recordKey)
-	require.NoError(t, walk(v, lo, hi, false, func(key, value []byte) (bool, error) {
+	require.NoError(t, engine.Walk(v, lo, hi, false, func(key, value []byte) (bool, error) {
 		topic := quote.Topic(key[1 : len(key)-17])
 		r, err := parseRow(topic, pointOf(key), value)
 		if err != nil {
 			return false, err
 		}
-		if at, err := v.get(keyOfTime(topic, r.timestamp, r.point)); err != nil || at == nil {
+		if at, err := v.Get(keyOfTime(topic, r.timestamp, r.point)); err != nil || at == nil {
 			return false, fmt.Errorf("no place in time for %s %v: %w", topic, r.point, err)
 		}
 		if !d.state.holding(topic, r.point.Epoch).held.Has(r.point.Seq) {
@@ -78,7 +79,7 @@ func (d *disk) contents(t *testing.T) map[quote.Position]string {
 	}))
 	times, held := 0, uint64(0)
 	lo, hi = allOf(timeKey)
-	require.NoError(t, walk(v, lo, hi, false, func(_, _ []byte) (bool, error) { times++; return true, nil }))
+	require.NoError(t, engine.Walk(v, lo, hi, false, func(_, _ []byte) (bool, error) { times++; return true, nil }))
 	for _, topic := range d.state.all() {
 		for _, h := range d.state.holdings(topic) {
 			held += h.held.Len()

@@ -75,8 +75,8 @@ func (s *Shard) sums(ctx context.Context, req reqSums) (out respSums, size int, 
 	if req.Before.IsZero() {
 		q.before = nil
 	}
-	v := s.engine.view()
-	defer func() { _ = v.close() }()
+	v := s.engine.View()
+	defer func() { _ = v.Close() }()
 	sum, hash := blockSum{}, xxhash.New()
 	flush := func() {
 		if sum.Count > 0 {
