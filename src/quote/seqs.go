@@ -43,6 +43,15 @@ func (s *Seqs) Through() uint64 {
 	return s.spans[0].Last
 }
 
+// Count returns how many of first to last, both inclusive, are in the set.
+func (s *Seqs) Count(first, last uint64) uint64 {
+	n := last - first + 1
+	for _, p := range s.Missing(first, last) {
+		n -= p.Len()
+	}
+	return n
+}
+
 // Missing returns what of first to last is not in the set.
 func (s *Seqs) Missing(first, last uint64) []Span {
 	var out []Span

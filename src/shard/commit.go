@@ -1,7 +1,6 @@
 package shard
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -21,13 +20,14 @@ const (
 // errStopped says that the shard is ending.
 var errStopped = errors.New("shard is stopping")
 
-// write is one thing that wants to be on disk: a core's announcement, an APPEND of its session, or a page from a twin.
+// write is one thing that wants to be on disk: a core's announcement, an APPEND of its session, a page from a twin, or chunks.
 type write struct {
 	core  *session          // who writes; nil is repair
 	hello []wire.HelloTopic // with announce: where each topic stands
 	rows  []row
 	lost  []wire.LostRange // each with its epoch
 
+	seals    []sealed // chunks in the place of rows
 	announce bool
 	result   chan result // buffered: the committer never waits
 }
@@ -46,13 +46,14 @@ type committer struct {
 	log    *slog.Logger
 	met    *metrics
 	queue  chan *write
+	size   blocks
 	room   *room // nil: there is always room
 	done   chan struct{}
 	next   *write // taken from the queue and not yet in a commit
 }
 
 func newCommitter(e engine.Engine, s *state, log *slog.Logger, met *metrics) *committer {
-	return &committer{engine: e, state: s, log: log, met: met, queue: make(chan *write, commitQueue), done: make(chan struct{})}
+	return &committer{engine: e, state: s, log: log, met: met, size: blockSeqs, queue: make(chan *write, commitQueue), done: make(chan struct{})}
 }
 
 // submit queues a write; its result comes by its channel. Writes are made in the order of submission.
@@ -95,16 +96,23 @@ func (c *committer) run(ctx context.Context) {
 		if len(group) == 0 {
 			return
 		}
-		if group[0].announce {
-			c.announce(group[0])
-		} else {
+		switch w := group[0]; {
+		case w.announce:
+			c.announce(w)
+		case w.seals != nil:
+			c.seal(w)
+		default:
 			c.commit(group)
 		}
 	}
 }
 
+// alone reports whether a write shares its commit with no other.
+func (w *write) alone() bool { return w.announce || w.seals != nil }
+
 // gather waits for a write and takes with it what waits behind it. An announcement stands alone, so that what was
-// submitted before it is committed under the old fence and what comes after it under the new one.
+// submitted before it is committed under the old fence and what comes after it under the new one; so do chunks, which are
+// compared with what is stored.
 func (c *committer) gather(ctx context.Context) []*write {
 	w := c.next
 	c.next = nil
@@ -116,13 +124,13 @@ func (c *committer) gather(ctx context.Context) []*write {
 		}
 	}
 	group := []*write{w}
-	for rows := len(w.rows); !w.announce && rows < commitRows; rows += len(w.rows) {
+	for rows := len(w.rows); !w.alone() && rows < commitRows; rows += len(w.rows) {
 		select {
 		case w = <-c.queue:
 		default:
 			return group
 		}
-		if w.announce {
+		if w.alone() {
 			c.next = w
 			return group
 		}
@@ -198,10 +206,4 @@ func (c *committer) commit(group []*write) {
 			w.result <- result{positions: c.state.positions(w)}
 		}
 	}
-}
-
-// sameRecord reports whether the stored value has the row's payload.
-func sameRecord(r *row, value []byte) bool {
-	have, err := parseRow(r.topic, r.point, value)
-	return err == nil && bytes.Equal(have.payload, r.payload)
 }

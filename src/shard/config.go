@@ -50,6 +50,8 @@ type Config struct {
 	Metrics prometheus.Registerer // none
 	Version string
 
+	block blocks // positions of a block; blockSeqs. Tests have smaller ones
+
 	fs   vfs.FS                                                            // the disk; tests have others
 	dial func(ctx context.Context, network, addr string) (net.Conn, error) // net.Dialer's where nil
 }
@@ -117,6 +119,7 @@ func (c *Config) defaults() error {
 		return fmt.Errorf("--cache-mb %d, --memtable-mb %d, --repair-mb %d, --reserve-mb %d, --scrub-mb %d: want 1 or more, and a memtable of at most 1024",
 			c.CacheMB, c.MemtableMB, c.RepairMB, c.ReserveMB, c.ScrubMB)
 	}
+	c.block = or(c.block, blockSeqs)
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}

@@ -12,6 +12,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"quotes/src/shard/chunk"
 )
 
 // ErrDamaged says that files of the data folder are not as they were written. Nothing is served from such a folder: with
@@ -47,7 +49,9 @@ func (d *damage) listen(o *pebble.Options) {
 // report marks the folder and tells Run, once.
 func (d *damage) report(err error) {
 	d.once.Do(func() {
-		err = fmt.Errorf("%w: %w", ErrDamaged, oneLine(err))
+		if err = oneLine(err); !errors.Is(err, ErrDamaged) {
+			err = fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
 		if marked := d.mark(err); marked != nil {
 			d.log.Error("damaged data folder not marked", "data", d.dir, "err", marked)
 		}
@@ -82,10 +86,17 @@ func diagnose(err error) error {
 	if err == nil || errors.Is(err, ErrDamaged) {
 		return err
 	}
-	if pebble.IsCorruptionError(err) || errors.Is(err, errBadRow) || errors.Is(err, errBadKey) {
+	if pebble.IsCorruptionError(err) || errors.Is(err, errBadRow) || errors.Is(err, errBadKey) || errors.Is(err, chunk.ErrBad) {
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	return err
+}
+
+// readFailed looks at why something could not be read: damage is reported, all else is the reader's.
+func (s *Shard) readFailed(err error) {
+	if err = diagnose(err); errors.Is(err, ErrDamaged) {
+		s.damage.report(err)
+	}
 }
 
 // diagnoseOpening does so for what storage says when it opens its files, and has no type for. What the system refuses is

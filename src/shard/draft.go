@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"bytes"
 	"fmt"
 
 	"quotes/src/quote"
@@ -11,7 +12,7 @@ import (
 type draft struct {
 	c     *committer
 	batch engine.Batch
-	known engine.View // what is stored already; opened when first wanted
+	known *reader // what is stored already; opened when first wanted
 
 	holdings map[place]*holding
 	order    []place
@@ -36,7 +37,7 @@ func newDraft(c *committer) *draft {
 
 func (d *draft) close() {
 	if d.known != nil {
-		_ = d.known.Close()
+		_ = d.known.view.Close()
 	}
 }
 
@@ -99,33 +100,38 @@ func (d *draft) store(r *row) error {
 // compare looks at a record whose position is taken: the same again is nothing, another one is counted and logged, and
 // the first is kept.
 func (d *draft) compare(r *row) error {
-	have, err := d.stored(r)
+	have, found, err := d.stored(r)
 	if err != nil {
 		return err
 	}
-	if have == nil { // the disk has lost what we believed to hold
+	if !found { // the disk has lost what we believed to hold
 		d.restored++
 		return d.store(r)
 	}
-	if !sameRecord(r, have) {
+	if !bytes.Equal(have.payload, r.payload) {
 		d.c.met.conflicts.Inc()
 		d.c.log.Error("conflicting record refused", "topic", r.topic, "epoch", r.point.Epoch, "seq", r.point.Seq,
-			"have", fmt.Sprintf("%.200s", have), "got", fmt.Sprintf("%.200s", r.payload))
+			"have", fmt.Sprintf("%.200s", have.payload), "got", fmt.Sprintf("%.200s", r.payload))
 	}
 	return nil
 }
 
-// stored returns the value at a row's position, of this commit or an earlier one.
-func (d *draft) stored(r *row) ([]byte, error) {
+// stored returns the record at a row's position, of this commit or an earlier one.
+func (d *draft) stored(r *row) (row, bool, error) {
 	for i := len(d.fresh) - 1; i >= 0; i-- {
 		if f := &d.fresh[i]; f.point == r.point && f.topic == r.topic {
-			return f.value(), nil
+			return *f, true, nil
 		}
 	}
+	return d.reader().lookup(r.topic, r.point)
+}
+
+// reader reads what was stored before this commit.
+func (d *draft) reader() *reader {
 	if d.known == nil {
-		d.known = d.c.engine.View()
+		d.known = newReader(d.c.engine.View(), d.c.size)
 	}
-	return d.known.Get(keyOfRecord(r.topic, r.point))
+	return d.known
 }
 
 // finish sets what the rows change: the spans of their topics and, where a twin's records are newer, the fence.

@@ -1,7 +1,9 @@
 package shard
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"time"
 
 	"quotes/src/placement"
@@ -105,17 +107,17 @@ func (s *Shard) welcome(ctx context.Context, send func(wire.Frame) error) (wire.
 	names := s.state.all()
 	v := s.engine.View()
 	defer func() { _ = v.Close() }()
+	records := newReader(v, s.cfg.block)
 	size := 0
 	for _, t := range names {
 		p, found := s.state.newest(t)
 		if !found {
 			continue
 		}
-		value, err := v.Get(keyOfRecord(t, p))
-		if err != nil {
-			return wire.Frame{}, err
+		r, stored, err := records.lookup(t, p)
+		if err == nil && !stored {
+			err = fmt.Errorf("record %d/%d of %s: %w", p.Epoch, p.Seq, t, errLostRow)
 		}
-		r, err := parseRow(t, p, value)
 		if err != nil {
 			return wire.Frame{}, err
 		}
@@ -128,7 +130,7 @@ func (s *Shard) welcome(ctx context.Context, send func(wire.Frame) error) (wire.
 			}
 			w.Topics, w.More, size = nil, false, len(r.payload)+rowOverhead
 		}
-		w.Topics = append(w.Topics, wire.WelcomeTopic{Topic: t, Last: wire.Record{Epoch: p.Epoch, Seq: p.Seq, Payload: r.payload}})
+		w.Topics = append(w.Topics, wire.WelcomeTopic{Topic: t, Last: wire.Record{Epoch: p.Epoch, Seq: p.Seq, Payload: bytes.Clone(r.payload)}})
 		if err := ctx.Err(); err != nil {
 			return wire.Frame{}, err
 		}

@@ -51,7 +51,7 @@ func (s *Shard) history(ctx context.Context, f wire.Frame, send func(wire.Frame)
 	var more bool
 	if q.limit > 0 {
 		v := s.engine.View()
-		rows, more, err = q.find(ctx, v, recordsBytes)
+		rows, more, err = q.find(ctx, newReader(v, s.cfg.block), recordsBytes)
 		if closed := v.Close(); err == nil {
 			err = closed
 		}

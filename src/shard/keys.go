@@ -15,11 +15,17 @@ import (
 //	r TOPIC 0 EPOCH SEQ                      a record: one topic's range of positions is one scan
 //	s TOPIC 0 EPOCH                          the spans of seqs that are held, and that are lost, in that epoch
 //	t TOPIC 0 TIMESTAMP EPOCH SEQ            nothing: one topic's range of time is one scan
+//	c TOPIC 0 EPOCH BLOCK                    a chunk: the sealed records of a block, instead of their r and t
+//	x TOPIC 0 CLASS EARLIEST EPOCH BLOCK     when a chunk's records are of, by the length of that time: see scanChunks
+//	f TOPIC 0                                the floor: the first position that retention has left
 const (
 	metaKey   = 'm'
 	recordKey = 'r'
 	spansKey  = 's'
 	timeKey   = 't'
+	chunkKey  = 'c'
+	extentKey = 'x'
+	floorKey  = 'f'
 )
 
 // errBadKey says that the folder holds a key that we did not write.
@@ -87,10 +93,37 @@ func end(prefix []byte) []byte {
 	return hi
 }
 
+func keyOfChunk(t quote.Topic, epoch, block uint64) []byte {
+	return appendPoint(topicPrefix(chunkKey, t), quote.Point{Epoch: epoch, Seq: block})
+}
+
+func keyOfFloor(t quote.Topic) []byte { return topicPrefix(floorKey, t) }
+
+// chunkRange returns the bounds of a scan over the chunks that may hold a topic's records behind after and before before; a
+// zero before is none.
+func chunkRange(t quote.Topic, after, before quote.Point, size blocks) (lo, hi []byte) {
+	lo = keyOfChunk(t, after.Epoch, size.of(after.Seq+1))
+	if before.IsZero() {
+		return lo, end(topicPrefix(chunkKey, t))
+	}
+	if before.Seq <= 1 { // nothing of its epoch
+		return lo, keyOfChunk(t, before.Epoch, 0)
+	}
+	return lo, keyOfChunk(t, before.Epoch, size.of(before.Seq-1)+1)
+}
+
 // pointOf reads the position off the end of a record's or a time's key.
 func pointOf(key []byte) quote.Point {
 	tail := key[len(key)-16:]
 	return quote.Point{Epoch: binary.BigEndian.Uint64(tail), Seq: binary.BigEndian.Uint64(tail[8:])}
+}
+
+// parseTopicKey reads what topicPrefix wrote.
+func parseTopicKey(key []byte) (quote.Topic, error) {
+	if len(key) < 3 || key[len(key)-1] != 0 {
+		return "", errBadKey
+	}
+	return quote.ParseTopic(string(key[1 : len(key)-1]))
 }
 
 // timeOf reads the time out of a time's key.

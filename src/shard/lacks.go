@@ -138,6 +138,11 @@ func (s *state) missed(wants []want, below uint64) (want, bool) {
 func (s *state) comparedWith(twin int, stamp uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.compared[twin] < stamp {
+		for t := range s.topics {
+			s.ripening(t)
+		}
+	}
 	s.compared[twin] = max(s.compared[twin], stamp)
 }
 

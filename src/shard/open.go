@@ -14,8 +14,11 @@ const (
 	metaFence  = "fence"  // the newest core
 )
 
-// ourFormat is the version of keys.go and row.go.
-const ourFormat = "1"
+// ourFormat is the version of keys.go and row.go. Version 1 had no chunks; such a folder becomes one of ours when it is opened.
+const (
+	ourFormat   = "2"
+	firstFormat = "1"
+)
 
 // errForeign says that a data folder is not this shard's.
 var errForeign = errors.New("foreign data")
@@ -46,7 +49,7 @@ func load(e engine.Engine, name string, s *state) error {
 	return loadHoldings(v, s)
 }
 
-// identify reports whether the folder is empty; one of another shard or of a newer build is an error.
+// identify reports whether the folder is to be marked as ours: it is empty, or older; one of another shard or of a newer build is an error.
 func identify(v engine.View, name string) (fresh bool, err error) {
 	format, err := v.Get(keyOfMeta(metaFormat))
 	if err != nil {
@@ -58,12 +61,12 @@ func identify(v engine.View, name string) (fresh bool, err error) {
 		return false, err
 	case format == nil && owner == nil:
 		return true, nil
-	case string(format) != ourFormat:
+	case string(format) != ourFormat && string(format) != firstFormat:
 		return false, fmt.Errorf("%w: format %q, this build reads %s", errForeign, format, ourFormat)
 	case string(owner) != name:
 		return false, fmt.Errorf("%w: it belongs to %s, not %s", errForeign, owner, name)
 	}
-	return false, nil
+	return string(format) != ourFormat, nil
 }
 
 // loadHoldings reads what is held of each topic.

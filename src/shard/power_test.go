@@ -130,10 +130,13 @@ func cutPower(t *testing.T, d *disk, fs *vfs.MemFS, rng *rand.Rand, want *promis
 			}
 		})
 	}
+	sealing, stop := context.WithCancel(t.Context())
+	wg.Go(func() { (&sealer{c: d.committer, found: func(err error) { t.Error(err) }}).run(sealing) })
 	for range rng.IntN(writers * writes) { // the cut comes somewhere in between
 		want.acked(<-acks)
 	}
 	clone := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: rng.IntN(101), RNG: rng})
+	stop()
 	wg.Wait()
 	return clone
 }

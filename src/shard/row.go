@@ -32,6 +32,9 @@ var errBadRow = errors.New("stored value not understood")
 // errNoRow says that the index of times names a record that isn't there.
 var errNoRow = errors.New("named by the index of times, but not stored")
 
+// errLostRow says that a record that should be held is not there.
+var errLostRow = errors.New("held, but not stored")
+
 // head is what storage wants to know of a payload.
 type head struct {
 	Symbol    quote.Symbol `json:"symbol"`

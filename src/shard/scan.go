@@ -5,20 +5,23 @@ import (
 	"cmp"
 	"container/heap"
 	"context"
+	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"quotes/src/quote"
+	"quotes/src/shard/chunk"
 	"quotes/src/shard/engine"
 )
 
 // find returns the records that a query asks for, in its order, and whether there are more. What is found is bounded by
 // the query's limit and by the bytes of the payloads.
-func (q *query) find(ctx context.Context, v engine.View, maxBytes int) ([]row, bool, error) {
+func (q *query) find(ctx context.Context, r *reader, maxBytes int) ([]row, bool, error) {
 	if q.byPosition() {
-		return q.findByPosition(ctx, v, maxBytes)
+		return q.findByPosition(ctx, r, maxBytes)
 	}
-	return q.findByTime(ctx, v, maxBytes)
+	return q.findByTime(ctx, r, maxBytes)
 }
 
 // page gathers rows up to its bounds.
@@ -27,25 +30,41 @@ type page struct {
 	limit int
 	room  int // bytes left
 	more  bool
+	text  []byte // where the payloads are
 }
 
 // rowOverhead is about what a row costs in a frame beside its payload.
 const rowOverhead = 128
 
-// add takes a row, whose payload it may keep, unless the page is full; then there is more.
-func (p *page) add(r row) bool {
+// textBytes is how much is made at once for payloads.
+const textBytes = 32 << 10
+
+// add takes a row and copies its payload, unless the page is full; then there is more.
+func (p *page) add(r *row) bool {
 	size := len(r.payload) + rowOverhead
 	if len(p.rows) > 0 && (len(p.rows) >= p.limit || size > p.room) {
 		p.more = true
 		return false
 	}
 	p.room -= size
-	p.rows = append(p.rows, r)
+	p.rows = append(p.rows, p.keep(r))
 	return true
 }
 
+// keep returns a row whose payload is the page's own.
+func (p *page) keep(r *row) row {
+	if cap(p.text)-len(p.text) < len(r.payload) {
+		p.text = make([]byte, 0, max(textBytes, len(r.payload)))
+	}
+	from := len(p.text)
+	p.text = append(p.text, r.payload...)
+	out := *r
+	out.payload = p.text[from:len(p.text):len(p.text)]
+	return out
+}
+
 // findByPosition goes through the topics one by one, each by epoch and seq. From and to hold as well.
-func (q *query) findByPosition(ctx context.Context, v engine.View, maxBytes int) ([]row, bool, error) {
+func (q *query) findByPosition(ctx context.Context, r *reader, maxBytes int) ([]row, bool, error) {
 	p := page{limit: q.limit, room: maxBytes}
 	topics := q.topics
 	if q.desc {
@@ -57,14 +76,8 @@ func (q *query) findByPosition(ctx context.Context, v engine.View, maxBytes int)
 		if bounded && before.IsZero() {
 			continue // nothing is before the first
 		}
-		lo, hi := recordRange(t, q.after[t], before)
-		err := engine.Walk(v, lo, hi, q.desc, func(key, value []byte) (bool, error) {
-			r, err := parseRow(t, pointOf(key), value)
-			if err != nil || !q.covers(r.timestamp) || !q.shows(t, r.point) {
-				return err == nil && ctx.Err() == nil, err
-			}
-			r.payload = slices.Clone(r.payload)
-			return p.add(r) && ctx.Err() == nil, nil
+		err := r.walk(t, q.after[t], before, q.desc, func(found *row) (bool, error) {
+			return (!q.covers(found.timestamp) || !q.shows(t, found.point) || p.add(found)) && ctx.Err() == nil, nil
 		})
 		if err == nil {
 			err = ctx.Err()
@@ -81,15 +94,18 @@ func (q *query) covers(at quote.Time) bool {
 	return (q.from.IsZero() || at >= q.from) && (q.to.IsZero() || at < q.to)
 }
 
-// findByTime looks the first positions up in the time index and then fetches their records.
-func (q *query) findByTime(ctx context.Context, v engine.View, maxBytes int) ([]row, bool, error) {
-	best := earliest{desc: q.desc, kept: make([]moment, 0, min(q.limit+1, 128))}
+// findByTime looks the first positions up, in the time index and in the chunks of that time, and then fetches their records.
+func (q *query) findByTime(ctx context.Context, r *reader, maxBytes int) ([]row, bool, error) {
+	best := earliest{desc: q.desc, most: q.limit + 1, kept: make([]moment, 0, min(q.limit+1, 128))}
 	for _, t := range q.topics {
 		lo, hi := timeRange(t, q.from, q.to)
-		err := engine.Walk(v, lo, hi, q.desc, func(key, _ []byte) (bool, error) {
-			m := moment{t, timeOf(key), pointOf(key)}
-			return (!q.shows(t, m.point) || best.offer(m, q.limit+1)) && ctx.Err() == nil, nil
+		err := engine.Walk(r.view, lo, hi, q.desc, func(key, _ []byte) (bool, error) {
+			m := moment{topic: t, at: timeOf(key), point: pointOf(key)}
+			return (!q.shows(t, m.point) || best.offer(m)) && ctx.Err() == nil, nil
 		})
+		if err == nil {
+			err = q.offerChunks(ctx, r, t, &best)
+		}
 		if err == nil {
 			err = ctx.Err()
 		}
@@ -97,22 +113,80 @@ func (q *query) findByTime(ctx context.Context, v engine.View, maxBytes int) ([]
 			return nil, false, err
 		}
 	}
-	rows, err := fetch(v, best.sorted())
+	p := page{limit: q.limit, room: maxBytes}
+	rows, err := fetch(r, best.sorted(), &p)
 	if err != nil {
 		return nil, false, err
 	}
-	p := page{limit: q.limit, room: maxBytes}
-	for _, r := range rows {
-		if !p.add(r) || ctx.Err() != nil {
+	for i := range rows {
+		if !p.add(&rows[i]) || ctx.Err() != nil {
 			break
 		}
 	}
 	return p.rows, p.more, ctx.Err()
 }
 
-// fetch returns the records of moments, in their order. What is close in time is close in position too: one cursor goes
-// through all of them by position, and most are but one step away.
-func fetch(v engine.View, moments []moment) ([]row, error) {
+// offerChunks offers the moments of a topic's chunks that are of the query's time.
+func (q *query) offerChunks(ctx context.Context, r *reader, t quote.Topic, best *earliest) error {
+	lo := topicPrefix(extentKey, t)
+	c, err := r.view.Scan(lo, end(lo))
+	if err != nil {
+		return err
+	}
+	for ok := c.First(); ok && err == nil && ctx.Err() == nil; {
+		class := c.Key()[len(lo)]
+		err = q.offerClass(ctx, r, t, class, best)
+		ok = class < maxClass && c.SeekGE(append(lo, class+1))
+	}
+	return errors.Join(err, c.Error(), c.Close())
+}
+
+// offerClass offers those of one class of extents, until they are all worse than what is kept.
+func (q *query) offerClass(ctx context.Context, r *reader, t quote.Topic, class byte, best *earliest) error {
+	lo := append(topicPrefix(extentKey, t), class)
+	hi := append(topicPrefix(extentKey, t), class+1)
+	if !q.to.IsZero() {
+		hi = appendTime(bytes.Clone(lo), q.to)
+	}
+	if early := uint64(q.from) - longest(class); !q.from.IsZero() && quote.Time(early) < q.from {
+		lo = appendTime(lo, quote.Time(early))
+	}
+	return engine.Walk(r.view, lo, hi, q.desc, func(key, value []byte) (bool, error) {
+		e, err := parseExtent(key, value)
+		if err != nil {
+			return false, fmt.Errorf("extent of a chunk of %s: %w", t, err)
+		}
+		// All extents that follow begin later or, downwards, end before this one's beginning and the longest of the class.
+		bound := max(e.earliest, q.from)
+		if last := e.earliest + quote.Time(longest(class)); q.desc {
+			if bound = last; last < e.earliest {
+				bound = math.MaxInt64
+			}
+		}
+		if best.beyond(bound) {
+			return false, nil
+		}
+		if e.latest < q.from && !q.from.IsZero() {
+			return true, nil
+		}
+		a := chunk.Address{Topic: t, Epoch: e.epoch, Block: e.block}
+		records, err := r.sealed(a)
+		if err == nil && records == nil {
+			err = fmt.Errorf("chunk %s: %w", a, errNoRow)
+		}
+		for i := range records {
+			m := moment{topic: t, at: records[i].Timestamp, point: quote.Point{Epoch: e.epoch, Seq: records[i].Seq}, sealed: true}
+			if q.covers(m.at) && q.shows(t, m.point) {
+				best.offer(m)
+			}
+		}
+		return err == nil && ctx.Err() == nil, err
+	})
+}
+
+// fetch returns the records of moments, in their order; a page copies their payloads. What is close in time is close in position
+// too: one cursor goes through all rows by position, most of them but one step away, and each chunk is decoded once.
+func fetch(r *reader, moments []moment, p *page) ([]row, error) {
 	if len(moments) == 0 {
 		return nil, nil
 	}
@@ -122,16 +196,25 @@ func fetch(v engine.View, moments []moment) ([]row, error) {
 	}
 	slices.SortFunc(byPoint, func(a, b int) int { return moments[a].comparePoint(moments[b]) })
 	first, last := moments[byPoint[0]], moments[byPoint[len(byPoint)-1]]
-	c, err := v.Scan(keyOfRecord(first.topic, first.point), append(keyOfRecord(last.topic, last.point), 0))
+	c, err := r.view.Scan(keyOfRecord(first.topic, first.point), append(keyOfRecord(last.topic, last.point), 0))
 	if err != nil {
 		return nil, err
 	}
 	rows := make([]row, len(moments))
-	for i, at := range byPoint {
+	step := c.First
+	for _, at := range byPoint {
 		m := &moments[at]
-		if rows[at], err = m.read(c, i == 0); err != nil {
+		var found row
+		if m.sealed {
+			found, err = m.unseal(r)
+		} else {
+			found, err = m.read(c, step)
+			step = c.Next
+		}
+		if err != nil {
 			break
 		}
+		rows[at] = p.keep(&found)
 	}
 	if closed := c.Close(); err == nil {
 		err = closed
@@ -144,6 +227,8 @@ type moment struct {
 	topic quote.Topic
 	at    quote.Time
 	point quote.Point
+
+	sealed bool // its record is in a chunk
 }
 
 // compare orders moments by timestamp, then by position.
@@ -157,33 +242,37 @@ func (m moment) comparePoint(n moment) int {
 }
 
 // read returns the record of a moment from a cursor that is not behind it yet.
-func (m *moment) read(c engine.Cursor, begin bool) (row, error) {
+func (m *moment) read(c engine.Cursor, step func() bool) (row, error) {
 	key := keyOfRecord(m.topic, m.point)
-	step := c.Next
-	if begin {
-		step = c.First
-	}
 	found := step() && bytes.Equal(c.Key(), key) || c.SeekGE(key) && bytes.Equal(c.Key(), key)
 	if !found {
 		return row{}, cmp.Or(c.Error(), fmt.Errorf("record %d/%d of %s: %w", m.point.Epoch, m.point.Seq, m.topic, errNoRow))
 	}
-	r, err := parseRow(m.topic, m.point, c.Value())
-	r.payload = bytes.Clone(r.payload)
-	return r, err
+	return parseRow(m.topic, m.point, c.Value())
+}
+
+// unseal returns it from its chunk.
+func (m *moment) unseal(r *reader) (row, error) {
+	found, ok, err := r.inChunk(m.topic, m.point)
+	if err == nil && !ok {
+		err = fmt.Errorf("record %d/%d of %s: %w", m.point.Epoch, m.point.Seq, m.topic, errNoRow)
+	}
+	return found, err
 }
 
 // earliest keeps the first moments of all that are offered, the last ones if desc: a heap with the worst on top, so
 // that any number of topics needs memory for one page only.
 type earliest struct {
 	desc bool
+	most int
 	kept []moment
 }
 
 // offer takes a moment unless most better ones are kept. It returns false where it was refused: then all that come later
-// in the same topic would be too. A topic's moments come in order: those of a single one need no heap.
-func (e *earliest) offer(m moment, most int) bool {
-	if len(e.kept) < most {
-		if e.kept = append(e.kept, m); len(e.kept) == most {
+// in the same order would be too. A topic's moments come in order: those of a single one need no heap.
+func (e *earliest) offer(m moment) bool {
+	if len(e.kept) < e.most {
+		if e.kept = append(e.kept, m); len(e.kept) == e.most {
 			heap.Init(e)
 		}
 		return true
@@ -194,6 +283,17 @@ func (e *earliest) offer(m moment, most int) bool {
 	e.kept[0] = m
 	heap.Fix(e, 0)
 	return true
+}
+
+// beyond reports whether moments of that time and all that come later in order would be refused.
+func (e *earliest) beyond(at quote.Time) bool {
+	if len(e.kept) < e.most {
+		return false
+	}
+	if e.desc {
+		return at < e.kept[0].at
+	}
+	return at > e.kept[0].at
 }
 
 func (e *earliest) order(m, n moment) int {

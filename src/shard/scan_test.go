@@ -33,9 +33,21 @@ func TestHistoryAgainstAPlainList(t *testing.T) {
 			}
 		}
 	}
-	_, err := d.committer.do(t.Context(), &write{rows: rows})
-	require.NoError(t, err)
-	for range 600 {
+	rng.Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
+	d.state.fence.epoch = 1 << 41 // all of it is of older epochs
+	for _, twin := range []int{1, 2} {
+		d.state.comparedWith(twin, 1<<41)
+	}
+	part := len(rows) / 3
+	for i := range 600 {
+		if i%200 == 0 { // a third more, in rows; the next time it is sealed, into chunks that are there
+			if i > 0 {
+				require.Greater(t, d.seal(t), 20)
+			}
+			_, err := d.committer.do(t.Context(), &write{rows: rows[i/200*part:][:part]})
+			require.NoError(t, err)
+		}
+		rows := rows[:(i/200+1)*part]
 		req := randomQuery(rng, symbols)
 		q, err := d.state.parseQuery(req)
 		require.NoError(t, err)
@@ -44,7 +56,7 @@ func TestHistoryAgainstAPlainList(t *testing.T) {
 			q.held[topic] = d.state.holdings(topic)
 		}
 		v := d.engine.View()
-		got, more, err := q.find(t.Context(), v, 1<<20)
+		got, more, err := q.find(t.Context(), newReader(v, d.committer.size), 1<<20)
 		require.NoError(t, err)
 		require.NoError(t, v.Close())
 		want := expect(rows, req)

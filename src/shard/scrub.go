@@ -46,6 +46,8 @@ func (c *scrub) run(ctx context.Context) {
 	}
 }
 
+func (c *scrub) size() blocks { return c.m.shard.cfg.block }
+
 // round compares all that both hold, once.
 func (c *scrub) round(ctx context.Context) error {
 	s, err := c.m.client.Session(ctx)
@@ -84,7 +86,7 @@ func (c *scrub) topic(ctx context.Context, s *wire.Session, t quote.Topic) error
 		bounded := req
 		if theirs.More { // ours up to there, however many blocks that is
 			end := theirs.Sums[len(theirs.Sums)-1]
-			bounded.Before = quote.Point{Epoch: end.Epoch, Seq: (end.Block+1)*blockSeqs + 1}
+			bounded.Before = quote.Point{Epoch: end.Epoch, Seq: c.size().last(end.Block) + 1}
 		}
 		for _, want := range theirs.Sums {
 			if err := c.block(ctx, s, bounded, want); err != nil {
@@ -110,8 +112,8 @@ func (c *scrub) ask(ctx context.Context, s *wire.Session, req reqSums) (resp res
 
 // block compares one block, and where it differs, gets the twin's records and makes ours whole.
 func (c *scrub) block(ctx context.Context, s *wire.Session, req reqSums, theirs blockSum) error {
-	req.After = quote.Point{Epoch: theirs.Epoch, Seq: theirs.Block * blockSeqs}
-	if end := (quote.Point{Epoch: theirs.Epoch, Seq: (theirs.Block+1)*blockSeqs + 1}); end.Compare(req.Before) < 0 {
+	req.After = quote.Point{Epoch: theirs.Epoch, Seq: c.size().first(theirs.Block) - 1}
+	if end := (quote.Point{Epoch: theirs.Epoch, Seq: c.size().last(theirs.Block) + 1}); end.Compare(req.Before) < 0 {
 		req.Before = end
 	}
 	ours, size, err := c.m.shard.sums(ctx, req)
@@ -141,7 +143,7 @@ func (c *scrub) block(ctx context.Context, s *wire.Session, req reqSums, theirs 
 func (c *scrub) mend(ctx context.Context, s *wire.Session, req reqSums) error {
 	last := req.Before.Seq - 1
 	if req.Before.Epoch != req.After.Epoch {
-		last = req.After.Seq + blockSeqs
+		last = req.After.Seq + uint64(c.size())
 	}
 	batch := []want{{req.Topic, req.After.Epoch, req.After.Seq + 1, last}}
 	for more := true; more && len(batch) > 0; {

@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -8,16 +9,70 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"quotes/src/quote"
+	"quotes/src/shard/chunk"
+	"quotes/src/shard/engine"
 	"quotes/src/wire"
 )
 
-// forget takes records off a running shard's disk behind its back.
+// forget takes records off a running shard's disk behind its back, once all that is ripe is sealed.
 func (r *rig) forget(i int, rows ...row) {
-	db := r.up[i].engine.(*pebbleEngine).db
+	s := r.up[i]
+	require.Eventually(r.t, func() bool { return s.unsealed(r.t) == 0 }, patience, often)
+	db := s.engine.(*pebbleEngine).db
+	v := s.engine.View()
+	defer func() { require.NoError(r.t, v.Close()) }()
+	gone := map[chunk.Address]map[uint64]bool{}
 	for _, row := range rows {
 		require.NoError(r.t, db.Delete(keyOfRecord(row.topic, row.point), nil))
 		require.NoError(r.t, db.Delete(keyOfTime(row.topic, row.timestamp, row.point), nil))
+		a := newReader(v, blockSeqs).home(row.topic, row.point)
+		if gone[a] == nil {
+			gone[a] = map[uint64]bool{}
+		}
+		gone[a][row.point.Seq] = true
 	}
+	for a, seqs := range gone {
+		reader := newReader(v, blockSeqs)
+		records, err := reader.sealed(a)
+		require.NoError(r.t, err)
+		if len(records) == 0 {
+			continue
+		}
+		was, err := v.Get(keyOfChunk(a.Topic, a.Epoch, a.Block))
+		require.NoError(r.t, err)
+		h, err := chunk.Open(a, was)
+		require.NoError(r.t, err)
+		e := extentOf(a, &h, len(was))
+		require.NoError(r.t, db.Delete(e.key(a.Topic), nil))
+		records = slices.DeleteFunc(slices.Clone(records), func(c chunk.Record) bool { return seqs[c.Seq] })
+		if len(records) == 0 {
+			require.NoError(r.t, db.Delete(keyOfChunk(a.Topic, a.Epoch, a.Block), nil))
+			continue
+		}
+		var enc chunk.Encoder
+		data, err := enc.Append(nil, a, records)
+		require.NoError(r.t, err)
+		h, err = chunk.Open(a, data)
+		require.NoError(r.t, err)
+		e = extentOf(a, &h, len(data))
+		require.NoError(r.t, db.Set(keyOfChunk(a.Topic, a.Epoch, a.Block), data, nil))
+		require.NoError(r.t, db.Set(e.key(a.Topic), e.value(), nil))
+	}
+}
+
+// unsealed counts rows of blocks that are ripe.
+func (s *Shard) unsealed(t *testing.T) (n int) {
+	v := s.engine.View()
+	defer func() { require.NoError(t, v.Close()) }()
+	lo, hi := allOf(recordKey)
+	require.NoError(t, engine.Walk(v, lo, hi, false, func(key, _ []byte) (bool, error) {
+		p, size := pointOf(key), s.cfg.block
+		if s.state.ripe(quote.Topic(key[1:len(key)-17]), p.Epoch, size.first(size.of(p.Seq)), size.last(size.of(p.Seq))) {
+			n++
+		}
+		return true, nil
+	}))
+	return n
 }
 
 func TestWhatADiskHasLostUnnoticedComesBackFromTheTwin(t *testing.T) {

@@ -25,7 +25,9 @@ func (s *Shard) onFrame(c *wire.Conn, f wire.Frame) {
 	case wire.TypeHeartbeat: // being heard is all it is for
 	case wire.TypeReqHist:
 		c.Answer(f, func(ctx context.Context) (wire.Frame, error) {
-			return s.history(ctx, f, func(part wire.Frame) error { return c.Reply(f, part) })
+			last, err := s.history(ctx, f, func(part wire.Frame) error { return c.Reply(f, part) })
+			s.readFailed(err)
+			return last, err
 		})
 	case typeReqSums:
 		c.Answer(f, func(ctx context.Context) (wire.Frame, error) { return s.onSums(ctx, f) })

@@ -47,6 +47,7 @@ func New(cfg Config) (*Shard, error) {
 		return nil, err
 	}
 	s := &Shard{cfg: cfg, log: cfg.Log, met: newMetrics(), table: table, state: newState(self, table), since: time.Now()}
+	s.state.size = cfg.block
 	s.damage = newDamage(cfg.fs, cfg.Data, cfg.Log)
 	s.room = &room{fs: cfg.fs, dir: cfg.Data, keep: uint64(cfg.ReserveMB) << 20, log: cfg.Log}
 	if s.server, err = wire.NewServer(wire.ServerConfig{OnFrame: s.onFrame, OnClose: s.onClose, Log: cfg.Log}); err != nil {
@@ -71,7 +72,7 @@ func New(cfg Config) (*Shard, error) {
 		}
 	}
 	s.committer = newCommitter(s.engine, s.state, s.log, s.met)
-	s.committer.room = s.room
+	s.committer.room, s.committer.size = s.room, cfg.block
 	for twin := range s.state.kicks {
 		s.menders = append(s.menders, newMender(s, twin))
 	}
@@ -92,6 +93,7 @@ func (s *Shard) openOrRebuild() error {
 	}
 	s.log.Error("damaged data folder set aside: all is copied from the twins", "data", s.cfg.Data, "aside", asideName, "err", oneLine(err))
 	s.state = newState(s.state.self, s.table)
+	s.state.size = s.cfg.block
 	s.damage = newDamage(s.cfg.fs, s.cfg.Data, s.log)
 	return s.open()
 }
@@ -162,6 +164,7 @@ func (s *Shard) Run(ctx context.Context) error {
 		wg.Go(func() { m.run(helpers) })
 	}
 	wg.Go(func() { s.watch(helpers) })
+	wg.Go(func() { (&sealer{c: s.committer, found: s.readFailed}).run(helpers) })
 	s.serving.Store(true)
 	err := s.serve(ctx)
 	s.serving.Store(false)

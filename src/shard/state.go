@@ -41,10 +41,16 @@ type state struct {
 	compared map[int]uint64        // by twin: what it had of the epochs below this one was copied completely
 	kicks    map[int]chan struct{} // by twin: there may be something to repair
 	names    []quote.Topic         // all topics, sorted; nil when it must be made anew
+	size     blocks
+	toSeal   map[quote.Topic]struct{} // topics that may have blocks to seal
+	ripened  chan struct{}            // there are such
 }
 
 func newState(self int, table *placement.Table) *state {
-	s := &state{self: self, table: table, topics: map[quote.Topic]*topic{}, compared: map[int]uint64{}, kicks: map[int]chan struct{}{}}
+	s := &state{
+		self: self, table: table, topics: map[quote.Topic]*topic{}, compared: map[int]uint64{}, kicks: map[int]chan struct{}{},
+		size: blockSeqs, toSeal: map[quote.Topic]struct{}{}, ripened: make(chan struct{}, 1),
+	}
 	for slot := range placement.Slots {
 		for _, twin := range s.twins(slot) {
 			if s.kicks[twin] == nil {
@@ -79,6 +85,11 @@ func (s *state) announced(core *session, topics []wire.HelloTopic) *session {
 		t.sent = 0
 		if core.epoch != s.epoch {
 			t.need = 0
+		}
+	}
+	if core.epoch != s.epoch {
+		for t := range s.topics { // what the older epochs have left may be closed now
+			s.ripening(t)
 		}
 	}
 	s.epoch = core.epoch
@@ -145,6 +156,9 @@ func (s *state) stored(c change) (fenced *session) {
 	gaps := false
 	for _, n := range c.holdings {
 		t := s.topic(n.topic)
+		if n.epoch != s.fence.epoch || s.size.of(n.done.Through()+1) != s.size.of(t.at(n.epoch).done.Through()+1) {
+			s.ripening(n.topic)
+		}
 		t.put(n.holding)
 		if n.epoch == s.epoch {
 			t.need = max(t.need, c.sent[n.topic])

@@ -15,6 +15,7 @@ import (
 
 	"quotes/src/placement"
 	"quotes/src/quote"
+	"quotes/src/shard/chunk"
 	"quotes/src/shard/engine"
 	"quotes/src/wire"
 )
@@ -38,6 +39,7 @@ func openDisk(t *testing.T, fs vfs.FS, dir string) *disk {
 	require.NoError(t, err)
 	require.NoError(t, load(d.engine, "shard-0", d.state))
 	d.committer = newCommitter(d.engine, d.state, testLog(), newMetrics())
+	d.committer.size, d.state.size = 8, 8
 	ctx, cancel := context.WithCancel(context.Background())
 	go d.committer.run(ctx)
 	d.stop = sync.OnceFunc(func() {
@@ -55,12 +57,19 @@ func rowOf(t *testing.T, topic quote.Topic, epoch, seq uint64) row {
 	return r
 }
 
-// contents returns every record on disk, and checks that the time index and the spans agree with them.
+// contents returns every record on disk, in rows and chunks, and checks that the indices of times and the spans agree with them.
 func (d *disk) contents(t *testing.T) map[quote.Position]string {
 	t.Helper()
 	v := d.engine.View()
 	defer func() { require.NoError(t, v.Close()) }()
 	out := map[quote.Position]string{}
+	add := func(r *row) {
+		at := quote.Position{Topic: r.topic, Point: r.point}
+		require.NotContains(t, out, at, "stored twice")
+		require.True(t, d.state.holding(r.topic, r.point.Epoch).held.Has(r.point.Seq), "not in the spans: %v", at)
+		out[at] = string(r.payload)
+	}
+	rows, extents := 0, 0
 	lo, hi := allOf(recordKey)
 	require.NoError(t, engine.Walk(v, lo, hi, false, func(key, value []byte) (bool, error) {
 		topic := quote.Topic(key[1 : len(key)-17])
@@ -71,23 +80,59 @@ func (d *disk) contents(t *testing.T) map[quote.Position]string {
 		if at, err := v.Get(keyOfTime(topic, r.timestamp, r.point)); err != nil || at == nil {
 			return false, fmt.Errorf("no place in time for %s %v: %w", topic, r.point, err)
 		}
-		if !d.state.holding(topic, r.point.Epoch).held.Has(r.point.Seq) {
-			return false, fmt.Errorf("not in the spans: %s %v", topic, r.point)
-		}
-		out[quote.Position{Topic: topic, Point: r.point}] = string(r.payload)
+		add(&r)
+		rows++
 		return true, nil
 	}))
-	times, held := 0, uint64(0)
-	lo, hi = allOf(timeKey)
-	require.NoError(t, engine.Walk(v, lo, hi, false, func(_, _ []byte) (bool, error) { times++; return true, nil }))
+	reader := newReader(v, d.committer.size)
+	lo, hi = allOf(chunkKey)
+	require.NoError(t, engine.Walk(v, lo, hi, false, func(key, value []byte) (bool, error) {
+		a := chunk.Address{Topic: quote.Topic(key[1 : len(key)-17]), Epoch: pointOf(key).Epoch, Block: pointOf(key).Seq}
+		records, err := reader.chunk(a, value)
+		if err != nil {
+			return false, err
+		}
+		h, err := chunk.Open(a, value)
+		require.NoError(t, err)
+		e := extentOf(a, &h, len(value))
+		stored, err := v.Get(e.key(a.Topic))
+		require.NoError(t, err)
+		require.Equal(t, e.value(), stored)
+		extents++
+		for i := range records {
+			r := rowOfChunk(a.Topic, a.Epoch, &records[i])
+			require.Equal(t, a.Block, d.committer.size.of(r.point.Seq))
+			add(&r)
+		}
+		return true, nil
+	}))
+	count := func(kind byte) (n int) {
+		lo, hi := allOf(kind)
+		require.NoError(t, engine.Walk(v, lo, hi, false, func(_, _ []byte) (bool, error) { n++; return true, nil }))
+		return n
+	}
+	held := uint64(0)
 	for _, topic := range d.state.all() {
 		for _, h := range d.state.holdings(topic) {
 			held += h.held.Len()
 		}
 	}
-	require.Len(t, out, times)
+	require.Equal(t, rows, count(timeKey))
+	require.Equal(t, extents, count(extentKey))
 	require.Equal(t, uint64(len(out)), held)
 	return out
+}
+
+// seal seals all that is ripe, and returns how many chunks there are then.
+func (d *disk) seal(t *testing.T) (chunks int) {
+	t.Helper()
+	d.state.ripenAll()
+	(&sealer{c: d.committer, found: func(err error) { require.NoError(t, err) }}).pass(context.WithoutCancel(t.Context()))
+	v := d.engine.View()
+	defer func() { require.NoError(t, v.Close()) }()
+	lo, hi := allOf(chunkKey)
+	require.NoError(t, engine.Walk(v, lo, hi, false, func(_, _ []byte) (bool, error) { chunks++; return true, nil }))
+	return chunks
 }
 
 func TestAcknowledgedRecordsSurviveAReopening(t *testing.T) {
@@ -105,6 +150,8 @@ func TestAcknowledgedRecordsSurviveAReopening(t *testing.T) {
 	}
 	_, err := d.committer.do(t.Context(), &write{lost: []wire.LostRange{{Topic: "quotes.A", Epoch: 7, First: 150, Last: 150}}})
 	require.NoError(t, err)
+	require.Equal(t, want, d.contents(t))
+	require.Equal(t, 300/8, d.seal(t), "the last block is not complete")
 	core := &session{epoch: 8, instance: "core", since: testStart()}
 	_, err = d.committer.do(t.Context(), &write{core: core, announce: true})
 	require.NoError(t, err)

@@ -20,10 +20,7 @@ const (
 	typeRespSums = "RESP_SUMS"
 )
 
-const (
-	blockSeqs = 1024
-	maxBlocks = 64 // in one answer
-)
+const maxBlocks = 64 // in one answer
 
 // reqSums asks for the sums of a topic's blocks behind after and before before; the latter may cut a block.
 type reqSums struct {
@@ -48,8 +45,6 @@ type blockSum struct {
 	Sum   string `json:"sum"`
 }
 
-func blockOf(seq uint64) uint64 { return (seq - 1) / blockSeqs }
-
 // onSums answers REQ_SUMS.
 func (s *Shard) onSums(ctx context.Context, f wire.Frame) (wire.Frame, error) {
 	var req reqSums
@@ -70,13 +65,14 @@ func (s *Shard) onSums(ctx context.Context, f wire.Frame) (wire.Frame, error) {
 func (s *Shard) sums(ctx context.Context, req reqSums) (out respSums, size int, err error) {
 	q := query{
 		topics: []quote.Topic{req.Topic}, held: map[quote.Topic][]*holding{req.Topic: s.state.holdings(req.Topic)},
-		after: map[quote.Topic]quote.Point{req.Topic: req.After}, before: map[quote.Topic]quote.Point{req.Topic: req.Before}, limit: blockSeqs,
+		after: map[quote.Topic]quote.Point{req.Topic: req.After}, before: map[quote.Topic]quote.Point{req.Topic: req.Before}, limit: int(s.cfg.block),
 	}
 	if req.Before.IsZero() {
 		q.before = nil
 	}
 	v := s.engine.View()
 	defer func() { _ = v.Close() }()
+	records := newReader(v, s.cfg.block)
 	sum, hash := blockSum{}, xxhash.New()
 	flush := func() {
 		if sum.Count > 0 {
@@ -86,12 +82,12 @@ func (s *Shard) sums(ctx context.Context, req reqSums) (out respSums, size int, 
 	}
 	for more := true; more; {
 		var rows []row
-		if rows, more, err = q.find(ctx, v, recordsBytes); err != nil {
+		if rows, more, err = q.find(ctx, records, recordsBytes); err != nil {
 			return out, size, err
 		}
 		for i := range rows {
 			r := &rows[i]
-			if block := blockOf(r.point.Seq); sum.Count == 0 || block != sum.Block || r.point.Epoch != sum.Epoch {
+			if block := s.cfg.block.of(r.point.Seq); sum.Count == 0 || block != sum.Block || r.point.Epoch != sum.Epoch {
 				flush()
 				if len(out.Sums) >= or(req.Blocks, maxBlocks) {
 					out.More = true
