@@ -20,7 +20,7 @@ const (
 // errStopped says that the shard is ending.
 var errStopped = errors.New("shard is stopping")
 
-// write is one thing that wants to be on disk: a core's announcement, an APPEND of its session, a page from a twin, or chunks.
+// write is one thing that wants to be on disk: a core's announcement, an APPEND of its session, a page from a twin, chunks, or floors.
 type write struct {
 	core  *session          // who writes; nil is repair
 	hello []wire.HelloTopic // with announce: where each topic stands
@@ -28,6 +28,7 @@ type write struct {
 	lost  []wire.LostRange // each with its epoch
 
 	seals    []sealed // chunks in the place of rows
+	floors   []floorOf
 	announce bool
 	result   chan result // buffered: the committer never waits
 }
@@ -101,6 +102,8 @@ func (c *committer) run(ctx context.Context) {
 			c.announce(w)
 		case w.seals != nil:
 			c.seal(w)
+		case w.floors != nil:
+			c.raise(w)
 		default:
 			c.commit(group)
 		}
@@ -108,7 +111,7 @@ func (c *committer) run(ctx context.Context) {
 }
 
 // alone reports whether a write shares its commit with no other.
-func (w *write) alone() bool { return w.announce || w.seals != nil }
+func (w *write) alone() bool { return w.announce || w.seals != nil || w.floors != nil }
 
 // gather waits for a write and takes with it what waits behind it. An announcement stands alone, so that what was
 // submitted before it is committed under the old fence and what comes after it under the new one; so do chunks, which are

@@ -32,6 +32,11 @@ type Config struct {
 	ReserveMB  int // of the disk that are kept free, in MiB: below, writes are refused; 64
 	RepairMB   int // most that is copied from one twin a second, in MiB; 64
 
+	// What was received longer ago than RetentionAge is let go, and the oldest where sealed history has more than RetentionMB
+	// MiB; none by default. The newest block of a topic always stays.
+	RetentionAge time.Duration
+	RetentionMB  int
+
 	// ScrubEvery is how often, at most, all that is held is compared with a twin's by checksum; a minute. ScrubMB bounds
 	// what that reads a second, in MiB; 4.
 	ScrubEvery time.Duration
@@ -70,6 +75,8 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 	fs.IntVar(&c.ReserveMB, "reserve-mb", or(c.ReserveMB, 64), "of the disk to keep free: below, writes are refused, MiB")
 	fs.DurationVar(&c.ScrubEvery, "scrub-every", or(c.ScrubEvery, time.Minute), "how often, at most, to compare all that is held with a twin's by checksum")
 	fs.IntVar(&c.ScrubMB, "scrub-mb", or(c.ScrubMB, 4), "most to read for that a second and twin, MiB")
+	fs.DurationVar(&c.RetentionAge, "retention-age", c.RetentionAge, "let go what was received longer ago; 0 keeps all")
+	fs.IntVar(&c.RetentionMB, "retention-mb", c.RetentionMB, "let the oldest go where sealed history is larger, MiB; 0 keeps all")
 	fs.BoolVar(&c.Rebuild, "rebuild", c.Rebuild, "set a damaged data folder aside (DATA/damaged) and copy all from the twins")
 	fs.IntVar(&c.RepairMB, "repair-mb", or(c.RepairMB, 64), "most to copy from one twin a second, MiB")
 }
@@ -120,6 +127,9 @@ func (c *Config) defaults() error {
 			c.CacheMB, c.MemtableMB, c.RepairMB, c.ReserveMB, c.ScrubMB)
 	}
 	c.block = or(c.block, blockSeqs)
+	if c.RetentionAge < 0 || c.RetentionMB < 0 {
+		return fmt.Errorf("--retention-age %v, --retention-mb %d: want 0 or more", c.RetentionAge, c.RetentionMB)
+	}
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}

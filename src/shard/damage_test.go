@@ -173,3 +173,38 @@ func (c *fakeCore) readAll(ctx context.Context, i int) (all bool, err error) {
 	}
 	return all, nil
 }
+
+// Storage's own checksums don't see what was wrong before it was stored: chunks have theirs.
+func TestAChunkThatIsNotAsWrittenEndsTheShardByName(t *testing.T) {
+	r := newRig(t)
+	c := newCore(r, 1000)
+	c.connect(0, 1, 2)
+	sym := r.symbolsOf(0, 1, 1)[0]
+	topic := quote.TopicOf(quote.Quotes, sym)
+	c.publish(40, sym)
+	c.flush()
+	s := r.up[0]
+	require.Eventually(t, func() bool { return s.unsealed(t) == 0 }, patience, often)
+	v := s.engine.View()
+	key := keyOfChunk(topic, 1000, 1)
+	data, err := v.Get(key)
+	require.NoError(t, errors.Join(err, v.Close()))
+	data[len(data)/2] ^= 4
+	require.NoError(t, s.engine.(*pebbleEngine).db.Set(key, data, nil))
+	select {
+	case err := <-s.done: // the twin's comparison reads it
+		require.ErrorIs(t, err, ErrDamaged)
+		require.ErrorContains(t, err, string(topic)+" 1000/1")
+		require.ErrorContains(t, err, "--rebuild")
+	case <-time.After(patience):
+		t.Fatal("nobody has noticed")
+	}
+	r.reach(0, false)
+	r.up[0] = nil
+	require.ErrorIs(t, r.tryStart(0), ErrDamaged)
+	r.tune = func(cfg *Config) { cfg.Rebuild = true }
+	r.start(0)
+	c.connect(0)
+	r.requireSynced(0)
+	c.requireAll(0)
+}

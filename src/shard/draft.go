@@ -60,6 +60,9 @@ func (d *draft) add(w *write) error {
 		if w.core != nil {
 			d.sent[r.topic] = max(d.sent[r.topic], r.point.Seq)
 		}
+		if r.point.Compare(d.c.state.floor(r.topic)) < 0 {
+			continue // retention has let it go
+		}
 		h := d.at(r.topic, r.point.Epoch)
 		if h.held.Has(r.point.Seq) {
 			if err := d.compare(r); err != nil {
@@ -78,6 +81,9 @@ func (d *draft) add(w *write) error {
 		}
 	}
 	for _, l := range w.lost {
+		if (quote.Point{Epoch: l.Epoch, Seq: l.Last}).Compare(d.c.state.floor(l.Topic)) < 0 {
+			continue
+		}
 		h := d.at(l.Topic, l.Epoch)
 		for _, p := range h.lost.Missing(l.First, l.Last) {
 			d.lost += p.Len()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"quotes/src/quote"
+	"quotes/src/shard/engine"
 	"quotes/src/wire"
 )
 
@@ -16,10 +17,12 @@ const (
 	recordsBytes = 640 << 10 // of records, in the last frame
 )
 
-// lostHist is what a shard says beside wire.RespHist: which seqs will never be held, since core named them as lost.
+// lostHist is what a shard says beside wire.RespHist: which seqs will never be held, since core named them as lost, and where
+// retention has let go what was before.
 type lostHist struct {
 	wire.RespHist
-	Lost []wire.LostRange `json:"lost,omitempty"`
+	Lost   []wire.LostRange `json:"lost,omitempty"`
+	Floors []quote.Position `json:"floors,omitempty"` // the first positions that retention has left
 }
 
 // history answers REQ_HIST: all frames but the last go through send.
@@ -36,10 +39,8 @@ func (s *Shard) history(ctx context.Context, f wire.Frame, send func(wire.Frame)
 	}
 	// in_sync first, then what is held, then the records: each holds all that the one before promises.
 	inSync := s.state.inSyncs(q.slots, time.Now())
-	q.held = make(map[quote.Topic][]*holding, len(q.topics))
-	for _, t := range q.topics {
-		q.held[t] = s.state.holdings(t)
-	}
+	v := s.picture(&q)
+	defer func() { _ = v.Close() }()
 	frames := q.ranges()
 	last := frames[len(frames)-1]
 	for _, part := range frames[:len(frames)-1] {
@@ -50,18 +51,32 @@ func (s *Shard) history(ctx context.Context, f wire.Frame, send func(wire.Frame)
 	var rows []row
 	var more bool
 	if q.limit > 0 {
-		v := s.engine.View()
-		rows, more, err = q.find(ctx, newReader(v, s.cfg.block), recordsBytes)
-		if closed := v.Close(); err == nil {
-			err = closed
-		}
-		if err != nil {
+		if rows, more, err = q.find(ctx, newReader(v, s.cfg.block), recordsBytes); err != nil {
 			return wire.Frame{}, err
 		}
 	}
 	s.met.queries.Inc()
 	s.met.served.Add(float64(len(rows)))
 	return wire.Frame{Type: wire.TypeRespHist, Payload: last.end(rows, more, inSync)}, nil
+}
+
+// picture notes what is held of a query's topics, and returns a view in which all of it is stored.
+func (s *Shard) picture(q *query) engine.View {
+	for {
+		q.held, q.floors = make(map[quote.Topic][]*holding, len(q.topics)), nil
+		for _, t := range q.topics {
+			q.held[t] = s.state.holdings(t)
+			if floor := s.state.floor(t); !floor.IsZero() {
+				q.floors = append(q.floors, quote.Position{Topic: t, Point: floor})
+			}
+		}
+		raised := s.state.raisedNow()
+		v := s.engine.View()
+		if s.state.raisedNow() == raised { // else retention may have let go some of it meanwhile
+			return v
+		}
+		_ = v.Close() // a snapshot that nothing was read from
+	}
 }
 
 // inSyncs tells of each slot whether it is in sync, at one moment.
@@ -80,7 +95,7 @@ func (q *query) ranges() []*part {
 	parts := []*part{{}}
 	room := func() *part {
 		last := parts[len(parts)-1]
-		if len(last.held)+len(last.lost) > rangesBytes {
+		if len(last.held)+len(last.lost)+len(last.floors) > rangesBytes {
 			last = &part{}
 			parts = append(parts, last)
 		}
@@ -96,13 +111,24 @@ func (q *query) ranges() []*part {
 			}
 		}
 	}
+	for _, f := range q.floors {
+		room().floor(f)
+	}
 	return parts
 }
 
 // part is one frame's worth of ranges and losses, as JSON in the making.
 type part struct {
-	held, lost []byte
-	open       quote.Topic // whose list is not closed yet
+	held, lost, floors []byte
+	open               quote.Topic // whose list is not closed yet
+}
+
+func (p *part) floor(f quote.Position) {
+	if len(p.floors) > 0 {
+		p.floors = append(p.floors, ',')
+	}
+	p.floors = append(append(append(p.floors, `{"topic":"`...), f.Topic...), `","epoch":`...)
+	p.floors = append(strconv.AppendUint(append(strconv.AppendUint(p.floors, f.Epoch, 10), `,"seq":`...), f.Seq, 10), '}')
 }
 
 func (p *part) hold(t quote.Topic, r quote.Range) {
@@ -136,7 +162,7 @@ func appendRange(b []byte, epoch, first, last uint64) []byte {
 
 // end completes the payload. Payloads of records go out byte by byte as they came in.
 func (p *part) end(rows []row, more bool, inSync map[int]bool) json.RawMessage {
-	size := len(p.held) + len(p.lost) + 4096
+	size := len(p.held) + len(p.lost) + len(p.floors) + 4096
 	for i := range rows {
 		size += len(rows[i].payload) + rowOverhead
 	}
@@ -157,6 +183,9 @@ func (p *part) end(rows []row, more bool, inSync map[int]bool) json.RawMessage {
 	}
 	if len(p.lost) > 0 {
 		b = append(append(append(b, `,"lost":[`...), p.lost...), ']')
+	}
+	if len(p.floors) > 0 {
+		b = append(append(append(b, `,"floors":[`...), p.floors...), ']')
 	}
 	if len(inSync) > 0 {
 		slots, _ := json.Marshal(inSync) // never fails: ints and bools

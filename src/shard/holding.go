@@ -66,7 +66,8 @@ func parseHolding(epoch uint64, v []byte) (*holding, error) {
 type topic struct {
 	name     quote.Topic
 	slot     int
-	holdings []*holding // by epoch, ascending
+	holdings []*holding  // by epoch, ascending
+	floor    quote.Point // the first position that retention has left; zero is none
 
 	// Of the epoch that core announced last:
 	need  uint64 // through here every seq must be accounted for

@@ -94,8 +94,12 @@ func (s *state) lacks(twin int, name quote.Topic, ranges []quote.Range, now time
 		if r.First == 0 || r.Last < r.First || r.Last > maxSeq || tooFarAhead(r.Epoch, now) {
 			continue
 		}
+		first, any := t.above(r.Epoch, r.First, r.Last)
+		if !any {
+			continue
+		}
 		through := min(r.Last, s.copyable(t, r.Epoch, now))
-		for _, p := range t.at(r.Epoch).held.Missing(r.First, through) {
+		for _, p := range t.at(r.Epoch).held.Missing(first, through) {
 			out = append(out, want{name, r.Epoch, p.First, p.Last})
 		}
 	}
@@ -116,7 +120,11 @@ func (s *state) untold(twin int, l wire.LostRange, now time.Time) []wire.LostRan
 		return nil
 	}
 	var out []wire.LostRange
-	for _, p := range s.topics[l.Topic].at(l.Epoch).done.Missing(l.First, l.Last) {
+	first, any := s.topics[l.Topic].above(l.Epoch, l.First, l.Last)
+	if !any {
+		return nil
+	}
+	for _, p := range s.topics[l.Topic].at(l.Epoch).done.Missing(first, l.Last) {
 		out = append(out, wire.LostRange{Topic: l.Topic, Epoch: l.Epoch, First: p.First, Last: p.Last})
 	}
 	return out
@@ -127,7 +135,8 @@ func (s *state) missed(wants []want, below uint64) (want, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, w := range wants {
-		if w.epoch < below && len(s.topics[w.topic].at(w.epoch).held.Missing(w.first, w.last)) > 0 {
+		first, any := s.topics[w.topic].above(w.epoch, w.first, w.last)
+		if any && w.epoch < below && len(s.topics[w.topic].at(w.epoch).held.Missing(first, w.last)) > 0 {
 			return w, true
 		}
 	}

@@ -18,6 +18,7 @@ type metrics struct {
 	restored  prometheus.Counter
 	scrubs    prometheus.Counter
 	sealed    prometheus.Counter
+	floors    prometheus.Counter
 	failures  *prometheus.CounterVec
 	queries   prometheus.Counter
 	served    prometheus.Counter
@@ -42,6 +43,7 @@ func newMetrics() *metrics {
 		restored:  counter("restored_records_total", "Records that the disk had lost, though they were acknowledged, and that were written again."),
 		scrubs:    counter("comparisons_total", "Complete comparisons with a twin by checksum."),
 		sealed:    counter("sealed_chunks_total", "Chunks that took the place of rows."),
+		floors:    counter("retention_floors_total", "Times that retention has raised a topic's floor."),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "quotes_shard_repair_failures_total",
 			Help: "Rounds of repair that failed, by twin.",
@@ -57,7 +59,7 @@ func (m *metrics) register(r prometheus.Registerer, s *Shard) error {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "quotes_shard_" + name, Help: help}, value)
 	}
 	for _, c := range []prometheus.Collector{
-		m.appended, m.commits, m.seconds, m.repaired, m.lost, m.conflicts, m.compared, m.restored, m.scrubs, m.sealed, m.failures, m.queries, m.served,
+		m.appended, m.commits, m.seconds, m.repaired, m.lost, m.conflicts, m.compared, m.restored, m.scrubs, m.sealed, m.floors, m.failures, m.queries, m.served,
 		gauge("slots", "Slots that this shard owns.", func() float64 { return float64(len(s.state.slots(time.Now()))) }),
 		gauge("slots_in_sync", "Of these, those whose copy is complete.", func() float64 { n, _ := s.synced(); return float64(n) }),
 		gauge("disk_bytes", "Bytes of the data folder.", func() float64 { return float64(s.engine.Bytes()) }),

@@ -46,7 +46,27 @@ func load(e engine.Engine, name string, s *state) error {
 	if err != nil {
 		return fmt.Errorf("read the fence: %w", err)
 	}
-	return loadHoldings(v, s)
+	if err := loadHoldings(v, s); err != nil {
+		return err
+	}
+	return loadFloors(v, s)
+}
+
+// loadFloors reads where retention stands.
+func loadFloors(v engine.View, s *state) error {
+	var floors []floorOf
+	lo, hi := allOf(floorKey)
+	err := engine.Walk(v, lo, hi, false, func(key, value []byte) (bool, error) {
+		t, err := parseTopicKey(key)
+		if err != nil {
+			return false, fmt.Errorf("floor %q: %w", key, err)
+		}
+		p, err := parseFloor(value)
+		floors = append(floors, floorOf{t, p})
+		return err == nil, err
+	})
+	s.raise(floors)
+	return err
 }
 
 // identify reports whether the folder is to be marked as ours: it is empty, or older; one of another shard or of a newer build is an error.

@@ -64,6 +64,7 @@ func lockError(err error) error {
 	return fmt.Errorf("lock: %w", err)
 }
 
+// Commit implements [engine.Engine].
 func (e *pebbleEngine) Commit(fill func(engine.Batch) error) error {
 	b := e.db.NewBatch()
 	err := fill(pebbleBatch{b})
@@ -73,20 +74,29 @@ func (e *pebbleEngine) Commit(fill func(engine.Batch) error) error {
 	return errors.Join(err, b.Close())
 }
 
+// View implements it.
 func (e *pebbleEngine) View() engine.View { return pebbleView{e.db.NewSnapshot()} }
 
+// Bytes implements it.
 func (e *pebbleEngine) Bytes() uint64 { return e.db.Metrics().DiskSpaceUsage() }
 
+// Close implements it.
 func (e *pebbleEngine) Close() error { return errors.Join(e.db.Close(), e.lock.Close()) }
 
 type pebbleBatch struct{ b *pebble.Batch }
 
-func (b pebbleBatch) Set(key, value []byte) error     { return b.b.Set(key, value, nil) }
-func (b pebbleBatch) Delete(key []byte) error         { return b.b.Delete(key, nil) }
+// Set implements [engine.Batch].
+func (b pebbleBatch) Set(key, value []byte) error { return b.b.Set(key, value, nil) }
+
+// Delete implements it.
+func (b pebbleBatch) Delete(key []byte) error { return b.b.Delete(key, nil) }
+
+// DeleteRange implements it.
 func (b pebbleBatch) DeleteRange(lo, hi []byte) error { return b.b.DeleteRange(lo, hi, nil) }
 
 type pebbleView struct{ snap *pebble.Snapshot }
 
+// Get implements [engine.View].
 func (v pebbleView) Get(key []byte) ([]byte, error) {
 	value, closer, err := v.snap.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
@@ -99,10 +109,12 @@ func (v pebbleView) Get(key []byte) ([]byte, error) {
 	return out, closer.Close()
 }
 
+// Scan implements it.
 func (v pebbleView) Scan(lo, hi []byte) (engine.Cursor, error) {
 	return v.snap.NewIter(&pebble.IterOptions{LowerBound: lo, UpperBound: hi})
 }
 
+// Close implements it.
 func (v pebbleView) Close() error { return v.snap.Close() }
 
 // pebbleLog sends pebble's chatter to slog: what it does all day is for debugging only.

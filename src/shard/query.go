@@ -21,8 +21,9 @@ const (
 type query struct {
 	topics        []quote.Topic              // sorted
 	held          map[quote.Topic][]*holding // at one moment: what is not in it was not synced then, and is not shown
-	slots         []int                      // sorted: what in_sync is said of
-	from, to      quote.Time                 // of timestamp; zero is no bound
+	floors        []quote.Position
+	slots         []int      // sorted: what in_sync is said of
+	from, to      quote.Time // of timestamp; zero is no bound
 	after, before map[quote.Topic]quote.Point
 	desc          bool
 	limit         int

@@ -21,10 +21,17 @@ const (
 // mend asks for what the twin holds of the symbols, of all where nil, and copies what we lack: it returns how many
 // records and losses. It is an error if afterwards something of an epoch below the stamp is still missing.
 func (m *mender) mend(ctx context.Context, s *wire.Session, symbols []quote.Symbol, stamp uint64) (int, error) {
-	wants, lost, err := m.askRanges(ctx, s, symbols)
+	wants, lost, floors, err := m.askRanges(ctx, s, symbols)
 	if err != nil {
 		return 0, err
 	}
+	keep := keeper{c: m.shard.committer}
+	for _, f := range m.shard.state.higher(m.twin, floors, time.Now()) {
+		if err := keep.follow(ctx, f); err != nil {
+			return 0, err
+		}
+	}
+	wants = m.shard.state.aboveFloors(wants)
 	began, copied := time.Now(), len(lost)
 	for page := range slices.Chunk(lost, lostPage) {
 		if _, err := m.shard.committer.do(ctx, &write{lost: page}); err != nil {
@@ -47,8 +54,8 @@ func (m *mender) mend(ctx context.Context, s *wire.Session, symbols []quote.Symb
 	return copied, nil
 }
 
-// askRanges asks what the twin holds and returns what of it we want, and the losses that we have not heard of.
-func (m *mender) askRanges(ctx context.Context, s *wire.Session, symbols []quote.Symbol) (wants []want, lost []wire.LostRange, err error) {
+// askRanges asks what the twin holds and returns what of it we want, the losses that we have not heard of, and its floors.
+func (m *mender) askRanges(ctx context.Context, s *wire.Session, symbols []quote.Symbol) (wants []want, lost []wire.LostRange, floors []floorOf, err error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	none := 0
@@ -62,12 +69,15 @@ func (m *mender) askRanges(ctx context.Context, s *wire.Session, symbols []quote
 		for t, ranges := range r.Ranges {
 			wants = append(wants, m.shard.state.lacks(m.twin, t, ranges, now)...)
 		}
+		for _, f := range r.Floors {
+			floors = append(floors, floorOf{f.Topic, quote.Point{Epoch: f.Epoch, Seq: f.Seq}})
+		}
 		for _, l := range r.Lost {
 			lost = append(lost, m.shard.state.untold(m.twin, l, now)...)
 		}
 		return nil
 	})
-	return wants, lost, err
+	return wants, lost, floors, err
 }
 
 // copy gets a batch of runs, page by page, each on disk before the next is asked for.

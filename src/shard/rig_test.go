@@ -33,6 +33,7 @@ type rig struct {
 	table *placement.Table
 	fs    []*vfs.MemFS
 	up    []*running
+	size  blocks
 	tune  func(*Config) // of shards that start from now on
 
 	mu    sync.Mutex
@@ -47,12 +48,15 @@ type running struct {
 
 const rigShards = "shard-0=s0:1,shard-1=s1:1,shard-2=s2:1"
 
-func newRig(t *testing.T) *rig {
+// newRig starts three shards whose blocks are so small that most of what tests write is sealed.
+func newRig(t *testing.T) *rig { return newRigOf(t, 16) }
+
+func newRigOf(t *testing.T, size blocks) *rig {
 	shards, err := placement.ParseShards(rigShards)
 	require.NoError(t, err)
 	table, err := placement.New(shards, 2)
 	require.NoError(t, err)
-	r := &rig{t: t, table: table, fs: make([]*vfs.MemFS, 3), up: make([]*running, 3), addrs: map[string]string{}}
+	r := &rig{t: t, table: table, fs: make([]*vfs.MemFS, 3), up: make([]*running, 3), addrs: map[string]string{}, size: size}
 	for i := range r.up {
 		r.fs[i] = vfs.NewMem()
 		r.start(i)
@@ -81,7 +85,7 @@ func (r *rig) start(i int) {
 func (r *rig) tryStart(i int) error {
 	cfg := Config{
 		Name: fmt.Sprintf("shard-%d", i), Listen: "127.0.0.1:0", Data: "data", Shards: rigShards, fs: r.fs[i],
-		dial: r.dial, RepairEvery: 50 * time.Millisecond, ScrubEvery: 50 * time.Millisecond, MemtableMB: 1, CacheMB: 1, Log: testLog().With("shard", i),
+		dial: r.dial, RepairEvery: 50 * time.Millisecond, ScrubEvery: 50 * time.Millisecond, MemtableMB: 1, CacheMB: 1, block: r.size, Log: testLog().With("shard", i),
 	}
 	if r.tune != nil {
 		r.tune(&cfg)

@@ -78,6 +78,9 @@ func (c *scrub) topic(ctx context.Context, s *wire.Session, t quote.Topic) error
 		return nil
 	}
 	req := reqSums{Topic: t, Before: quote.Point{Epoch: newest.Epoch, Seq: newest.Seq + 1}}
+	if floor := c.m.shard.state.floor(t); !floor.IsZero() {
+		req.After = quote.Point{Epoch: floor.Epoch, Seq: floor.Seq - 1}
+	}
 	for more := true; more; {
 		theirs, err := c.ask(ctx, s, req)
 		if err != nil {

@@ -76,7 +76,7 @@ func (s *Shard) unsealed(t *testing.T) (n int) {
 }
 
 func TestWhatADiskHasLostUnnoticedComesBackFromTheTwin(t *testing.T) {
-	r := newRig(t)
+	r := newRigOf(t, blockSeqs)
 	old := newCore(r, 900)
 	old.connect(0, 1, 2)
 	sym := r.symbolsOf(0, 1, 1)[0]
@@ -101,7 +101,7 @@ func TestWhatADiskHasLostUnnoticedComesBackFromTheTwin(t *testing.T) {
 }
 
 func TestAWholeBlockThatIsGoneComesBack(t *testing.T) {
-	r := newRig(t)
+	r := newRigOf(t, blockSeqs)
 	c := newCore(r, 1000)
 	c.connect(0, 1, 2)
 	sym := r.symbolsOf(0, 1, 1)[0]
@@ -118,7 +118,7 @@ func TestAWholeBlockThatIsGoneComesBack(t *testing.T) {
 
 // Which of two records is right nobody can say: both twins keep theirs, and say so.
 func TestRecordsThatDifferAreCountedAndNamedOnce(t *testing.T) {
-	r := newRig(t)
+	r := newRigOf(t, blockSeqs)
 	c := newCore(r, 1000)
 	c.connect(0, 1, 2)
 	sym := r.symbolsOf(0, 1, 1)[0]
@@ -139,7 +139,7 @@ func TestRecordsThatDifferAreCountedAndNamedOnce(t *testing.T) {
 }
 
 func TestSumsSayWhatIsOnDiskBlockByBlock(t *testing.T) {
-	r := newRig(t)
+	r := newRigOf(t, blockSeqs)
 	c := newCore(r, 1000)
 	c.connect(0, 1, 2)
 	sym := r.symbolsOf(0, 1, 1)[0]

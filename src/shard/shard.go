@@ -164,6 +164,9 @@ func (s *Shard) Run(ctx context.Context) error {
 		wg.Go(func() { m.run(helpers) })
 	}
 	wg.Go(func() { s.watch(helpers) })
+	wg.Go(func() {
+		(&keeper{c: s.committer, age: s.cfg.RetentionAge, most: uint64(s.cfg.RetentionMB) << 20}).run(helpers)
+	})
 	wg.Go(func() { (&sealer{c: s.committer, found: s.readFailed}).run(helpers) })
 	s.serving.Store(true)
 	err := s.serve(ctx)

@@ -41,6 +41,7 @@ type state struct {
 	compared map[int]uint64        // by twin: what it had of the epochs below this one was copied completely
 	kicks    map[int]chan struct{} // by twin: there may be something to repair
 	names    []quote.Topic         // all topics, sorted; nil when it must be made anew
+	raised   uint64                // how often a floor was
 	size     blocks
 	toSeal   map[quote.Topic]struct{} // topics that may have blocks to seal
 	ripened  chan struct{}            // there are such

@@ -83,6 +83,7 @@ func (s *Shard) sums(ctx context.Context, req reqSums) (out respSums, size int, 
 	for more := true; more; {
 		var rows []row
 		if rows, more, err = q.find(ctx, records, recordsBytes); err != nil {
+			s.readFailed(err)
 			return out, size, err
 		}
 		for i := range rows {
