@@ -29,6 +29,7 @@ type write struct {
 
 	seals    []sealed // chunks in the place of rows
 	floors   []floorOf
+	copies   []sealed // chunks of a twin
 	announce bool
 	result   chan result // buffered: the committer never waits
 }
@@ -104,6 +105,8 @@ func (c *committer) run(ctx context.Context) {
 			c.seal(w)
 		case w.floors != nil:
 			c.raise(w)
+		case w.copies != nil:
+			c.copy(w)
 		default:
 			c.commit(group)
 		}
@@ -111,7 +114,9 @@ func (c *committer) run(ctx context.Context) {
 }
 
 // alone reports whether a write shares its commit with no other.
-func (w *write) alone() bool { return w.announce || w.seals != nil || w.floors != nil }
+func (w *write) alone() bool {
+	return w.announce || w.seals != nil || w.floors != nil || w.copies != nil
+}
 
 // gather waits for a write and takes with it what waits behind it. An announcement stands alone, so that what was
 // submitted before it is committed under the old fence and what comes after it under the new one; so do chunks, which are
@@ -186,18 +191,7 @@ func (c *committer) commit(group []*write) {
 		return d.finish()
 	})
 	if err == nil {
-		c.met.commits.Inc()
-		c.met.seconds.Observe(time.Since(began).Seconds())
-		c.met.appended.Add(float64(d.appended))
-		c.met.repaired.Add(float64(d.repaired))
-		c.met.lost.Add(float64(d.lost))
-		if d.restored > 0 {
-			c.met.restored.Add(float64(d.restored))
-			c.log.Error("records that the disk had lost were written again", "records", d.restored)
-		}
-		if fenced := c.state.stored(d.change()); fenced != nil {
-			fenced.close(wire.Errorf(wire.StaleEpoch, "epoch %d is over: a twin has records of epoch %d", fenced.epoch, d.fence.epoch))
-		}
+		c.settled(d, began)
 	}
 	for i, w := range group {
 		switch {
@@ -208,5 +202,21 @@ func (c *committer) commit(group []*write) {
 		default:
 			w.result <- result{positions: c.state.positions(w)}
 		}
+	}
+}
+
+// settled counts what a commit has put on disk, and makes it known.
+func (c *committer) settled(d *draft, began time.Time) {
+	c.met.commits.Inc()
+	c.met.seconds.Observe(time.Since(began).Seconds())
+	c.met.appended.Add(float64(d.appended))
+	c.met.repaired.Add(float64(d.repaired))
+	c.met.lost.Add(float64(d.lost))
+	if d.restored > 0 {
+		c.met.restored.Add(float64(d.restored))
+		c.log.Error("records that the disk had lost were written again", "records", d.restored)
+	}
+	if fenced := c.state.stored(d.change()); fenced != nil {
+		fenced.close(wire.Errorf(wire.StaleEpoch, "epoch %d is over: a twin has records of epoch %d", fenced.epoch, d.fence.epoch))
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"quotes/src/placement"
+	"quotes/src/shard/engine"
 )
 
 // Config says which shard this is. The zero value of a field is the default that its comment names.
@@ -54,6 +55,9 @@ type Config struct {
 	Log     *slog.Logger          // slog.Default()
 	Metrics prometheus.Registerer // none
 	Version string
+
+	// Engine opens another storage than pebble in Data, for comparisons.
+	Engine func(dir string) (engine.Engine, error)
 
 	block blocks // positions of a block; blockSeqs. Tests have smaller ones
 

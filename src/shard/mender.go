@@ -12,6 +12,7 @@ import (
 
 	"quotes/src/placement"
 	"quotes/src/quote"
+	"quotes/src/shard/chunk"
 	"quotes/src/wire"
 )
 
@@ -34,6 +35,10 @@ type mender struct {
 	kick   <-chan struct{}
 	pace   pace
 	up     atomic.Bool
+
+	dec     chunk.Decoder // of the twin's chunks
+	records []chunk.Record
+	text    []byte
 
 	asked    time.Time     // when the twin last answered
 	compared time.Time     // when all was last compared

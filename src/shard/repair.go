@@ -38,7 +38,11 @@ func (m *mender) mend(ctx context.Context, s *wire.Session, symbols []quote.Symb
 			return 0, err
 		}
 	}
-	for _, batch := range batches(wants, pageTopics) {
+	chunks, err := m.copyChunks(ctx, s, wants)
+	if copied += chunks; err != nil {
+		return copied, err
+	}
+	for _, batch := range batches(m.shard.state.lacking(wants), pageTopics) {
 		n, err := m.copy(ctx, s, batch)
 		copied += n
 		if err != nil {

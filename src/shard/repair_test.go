@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 
 	"quotes/src/placement"
@@ -245,4 +246,40 @@ func TestStatusNamesPeersAndEpoch(t *testing.T) {
 	}
 	require.Equal(t, map[string]string{"core": "up", "shard-1": "up", "shard-2": "up"}, states)
 	require.WithinDuration(t, time.Now(), st.Since.Std(), time.Minute)
+}
+
+func TestWholeBlocksAreCopiedAsChunks(t *testing.T) {
+	r := newRig(t)
+	c := newCore(r, 1000)
+	c.connect(0, 1, 2)
+	sym := r.symbolsOf(0, 1, 1)[0]
+	c.publish(100, sym) // six blocks of 16, and four records
+	c.flush()
+	r.requireSynced(0, 1, 2)
+	for i := range 2 {
+		require.Eventually(t, func() bool { return r.up[i].unsealed(t) == 0 }, patience, often)
+	}
+	c.cut(0)
+	r.stop(0)
+	r.wipe(0)
+	r.start(0)
+	c.connect(0)
+	r.requireSynced(0, 1, 2)
+	c.requireAll(0)
+	require.Equal(t, 150.0, testutil.ToFloat64(r.up[0].met.repaired), "quotes and trades")
+	require.Zero(t, testutil.ToFloat64(r.up[0].met.sealed), "nothing had to be sealed anew")
+	require.Zero(t, r.up[0].unsealed(t))
+}
+
+func TestWhichBlocksLieWithinARun(t *testing.T) {
+	const size blocks = 4
+	for _, c := range []struct{ first, last, from, to uint64 }{{1, 4, 0, 0}, {1, 8, 0, 1}, {2, 8, 1, 1}, {4, 13, 1, 2}, {5, 8, 1, 1}} {
+		from, to, any := size.whole(c.first, c.last)
+		require.True(t, any)
+		require.Equal(t, []uint64{c.from, c.to}, []uint64{from, to}, "%d to %d", c.first, c.last)
+	}
+	for _, c := range []struct{ first, last uint64 }{{1, 3}, {2, 7}, {4, 4}, {1, 1}, {5, 5}} {
+		_, _, any := size.whole(c.first, c.last)
+		require.False(t, any, "%d to %d", c.first, c.last)
+	}
 }

@@ -16,8 +16,9 @@ type sealed struct {
 	at     chunk.Address
 	header chunk.Header
 	data   []byte
-	rows   []row // what is sealed now and was not before; their payloads are not kept
-	before bool  // it takes the place of an earlier chunk
+	rows   []row      // what is sealed now and was not before; their payloads are not kept
+	seqs   quote.Seqs // of a twin's chunk
+	before bool       // it takes the place of an earlier chunk
 	old    extent
 }
 

@@ -31,6 +31,8 @@ func (s *Shard) onFrame(c *wire.Conn, f wire.Frame) {
 		})
 	case typeReqSums:
 		c.Answer(f, func(ctx context.Context) (wire.Frame, error) { return s.onSums(ctx, f) })
+	case typeReqChunks:
+		c.Answer(f, func(ctx context.Context) (wire.Frame, error) { return s.onChunks(ctx, f) })
 	case wire.TypeReqStatus:
 		c.Answer(f, func(context.Context) (wire.Frame, error) {
 			return wire.Make(wire.TypeRespStatus, s.status()), nil

@@ -103,7 +103,7 @@ func (s *Shard) open() error {
 	if err := s.damage.marked(); err != nil {
 		return err
 	}
-	e, err := openPebble(s.cfg.fs, s.cfg.Data, s.cfg.CacheMB<<20, s.cfg.MemtableMB<<20, s.log, s.damage.listen)
+	e, err := s.openEngine()
 	if err != nil {
 		return err
 	}
@@ -112,6 +112,13 @@ func (s *Shard) open() error {
 	}
 	s.engine = e
 	return nil
+}
+
+func (s *Shard) openEngine() (engine.Engine, error) {
+	if s.cfg.Engine != nil {
+		return s.cfg.Engine(s.cfg.Data)
+	}
+	return openPebble(s.cfg.fs, s.cfg.Data, s.cfg.CacheMB<<20, s.cfg.MemtableMB<<20, s.log, s.damage.listen)
 }
 
 // flat is an error told on one line.

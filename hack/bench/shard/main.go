@@ -1,6 +1,6 @@
 // Command shard measures one shard: a process by itself, on this machine's disk, through TCP: make bench-shard. Beside it stands a bare
-// pebble in this process, with the same records and the same durability. The rows that need sealed chunks, bbolt and twins are yet to
-// come.
+// pebble in this process, with the same records and the same durability, and the same shard with bbolt as its storage. What more
+// history and topics cost is yet to come.
 package main
 
 import (
@@ -25,8 +25,8 @@ const (
 
 func main() {
 	var err error
-	if len(os.Args) == 3 && os.Args[1] == "serve" {
-		err = serve(os.Args[2])
+	if len(os.Args) == 6 && os.Args[1] == "serve" {
+		err = serve(os.Args[2], os.Args[3], os.Args[4], os.Args[5])
 	} else {
 		var rows []bench.Row
 		rows, err = measure()
@@ -46,7 +46,7 @@ func measure() (rows []bench.Row, err error) {
 		return nil, err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	for _, part := range []func(dir string) ([]bench.Row, error){appends, batches, acks} {
+	for _, part := range []func(dir string) ([]bench.Row, error){appends, batches, acks, scanEngine, bytesOf, rebuild} {
 		got, fault := part(dir)
 		if fault != nil { // the others are measured all the same
 			err = errors.Join(err, fault)
@@ -83,7 +83,7 @@ func during(n int, fn func(worker int) error) (float64, error) {
 
 // appends are single records, each durable before its writer goes on.
 func appends(dir string) ([]bench.Row, error) {
-	s, err := start(filepath.Join(dir, "append"))
+	s, err := start(filepath.Join(dir, "append"), "")
 	if err != nil {
 		return nil, err
 	}
@@ -93,6 +93,11 @@ func appends(dir string) ([]bench.Row, error) {
 		return nil, err
 	}
 	defer func() { _ = db.Close() }()
+	other, err := start(filepath.Join(dir, "bolt"), "bbolt")
+	if err != nil {
+		return nil, err
+	}
+	defer other.close()
 	var bare atomic.Uint64
 	var fault error
 	got := bench.Interleave(rounds, func() float64 {
@@ -105,8 +110,14 @@ func appends(dir string) ([]bench.Row, error) {
 		})
 		fault = errors.Join(fault, err)
 		return rate
+	}, func() float64 {
+		rate, err := during(writers, func(w int) error { return other.append(w, 1) })
+		fault = errors.Join(fault, err)
+		return rate
 	})
 	return []bench.Row{{
+		Name: "append-64-bbolt", Unit: "appends/s", Goal: ">=2.0", Ours: got[0].Median(), Theirs: got[2].Median(), Peer: "bbolt v1.5.0", Spread: got[0].Spread(),
+	}, {
 		Name: "append-64", Unit: "appends/s", Goal: ">=0.4", Ours: got[0].Median(), Theirs: got[1].Median(), Peer: "bare pebble", Spread: got[0].Spread(),
 	}}, fault
 }
@@ -114,7 +125,7 @@ func appends(dir string) ([]bench.Row, error) {
 // batches are 256 records at once, sixteen batches on their way; then all of it is read again.
 func batches(dir string) ([]bench.Row, error) {
 	folder := filepath.Join(dir, "batch")
-	s, err := start(folder)
+	s, err := start(folder, "")
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +165,7 @@ func batches(dir string) ([]bench.Row, error) {
 // acks is how long batches wait for their answer at 20,000 records a second, beside what the disk takes to sync as many bytes.
 func acks(dir string) ([]bench.Row, error) {
 	const batch, every, count = 100, 5 * time.Millisecond, 2000
-	s, err := start(filepath.Join(dir, "ack"))
+	s, err := start(filepath.Join(dir, "ack"), "")
 	if err != nil {
 		return nil, err
 	}

@@ -6,43 +6,72 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"quotes/src/quote"
 	"quotes/src/shard"
+	"quotes/src/shard/chunk"
 	"quotes/src/wire"
 )
 
-// serve runs a shard that owns everything, until a signal.
-func serve(dir string) error {
-	s, err := shard.New(shard.Config{
-		Name: "shard-0", Listen: "127.0.0.1:0", Data: dir, Shards: "shard-0=127.0.0.1:9001", Copies: 1, Log: slog.New(slog.DiscardHandler),
-	})
+// serve runs one of the shards, of which each owns everything where there are two at most, until its starter closes its end.
+func serve(dir, engine, name, shards string) error {
+	_, addr, _ := strings.Cut(shards, name+"=")
+	addr, _, _ = strings.Cut(addr, ",")
+	cfg := shard.Config{
+		Name: name, Listen: addr, Data: dir, Shards: shards, Copies: min(2, strings.Count(shards, "=")), ScrubEvery: time.Hour, Log: slog.New(slog.DiscardHandler),
+	}
+	if engine == "bbolt" {
+		cfg.Engine = openBolt
+	}
+	registry := prometheus.NewRegistry()
+	cfg.Metrics = registry
+	s, err := shard.New(cfg)
 	if err != nil {
 		return err
 	}
 	fmt.Println(s.Addr())
 	ctx, cancel := context.WithCancel(context.Background())
-	go func() { // until our starter closes its end
-		_, _ = io.Copy(io.Discard, os.Stdin)
+	go func() { // until our starter closes its end; each line asks for a metric by its name
+		lines := bufio.NewScanner(os.Stdin)
+		for lines.Scan() {
+			fmt.Println(counted(registry, lines.Text()))
+		}
 		cancel()
 	}()
 	return s.Run(ctx)
 }
 
+// counted returns a counter's value.
+func counted(registry *prometheus.Registry, name string) int {
+	families, err := registry.Gather()
+	if err != nil {
+		return 0
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			return int(f.GetMetric()[0].GetCounter().GetValue())
+		}
+	}
+	return 0
+}
+
 // server is a shard in a process of its own, and core's session to it.
 type server struct {
 	cmd     *exec.Cmd
-	stdin   io.Closer
+	stdin   io.WriteCloser
+	stdout  *bufio.Reader
 	session *wire.Session
 	epoch   uint64
 	topics  [writers]topic
@@ -57,12 +86,30 @@ type topic struct {
 	seq  uint64
 }
 
-func start(dir string) (*server, error) {
+func start(dir, engine string) (*server, error) {
+	addr, err := free()
+	if err != nil {
+		return nil, err
+	}
+	return startAs(dir, engine, "shard-0", "shard-0="+addr)
+}
+
+// free returns an address that nobody listens on.
+func free() (string, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return ln.Addr().String(), ln.Close()
+}
+
+// startAs starts one of several shards.
+func startAs(dir, engine, name, shards string) (*server, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	s := &server{cmd: exec.Command(self, "serve", dir), epoch: uint64(time.Now().UnixMilli())}
+	s := &server{cmd: exec.Command(self, "serve", dir, engine, name, shards), epoch: uint64(time.Now().UnixMilli())}
 	for i := range s.topics {
 		s.topics[i].name = quote.Topic(fmt.Sprintf("quotes.PETR%d", i))
 	}
@@ -78,7 +125,8 @@ func start(dir string) (*server, error) {
 	if err := s.cmd.Start(); err != nil {
 		return nil, err
 	}
-	addr, err := bufio.NewReader(out).ReadString('\n')
+	s.stdout = bufio.NewReader(out)
+	addr, err := s.stdout.ReadString('\n')
 	if err == nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
@@ -102,6 +150,52 @@ func (s *server) close() {
 		_ = s.stdin.Close()
 		_ = s.cmd.Wait()
 	})
+}
+
+// newer announces a newer core: what the older one has appended is closed then.
+func (s *server) newer() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	s.epoch++
+	_, err := s.session.Do(ctx, wire.Make(wire.TypeHello, wire.Hello{Role: "publisher", Epoch: s.epoch, Instance: "bench"}))
+	return err
+}
+
+// sealed returns when so many chunks were sealed, which is asked for once in 50 ms.
+func (s *server) sealed(chunks int) error {
+	return s.reaches("quotes_shard_sealed_chunks_total", chunks, 50*time.Millisecond)
+}
+
+// reaches returns when a metric has reached a value, for which it is asked once in every.
+func (s *server) reaches(metric string, value int, every time.Duration) error {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(every) {
+		if _, err := fmt.Fprintln(s.stdin, metric); err != nil {
+			return err
+		}
+		line, err := s.stdout.ReadString('\n')
+		if err != nil {
+			return err
+		}
+		if n, _ := strconv.Atoi(strings.TrimSpace(line)); n >= value {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s did not reach %d within two minutes", metric, value)
+}
+
+// send appends records of one topic.
+func (s *server) send(t quote.Topic, records []chunk.Record) error {
+	out := fmt.Appendf(nil, `{"table_epoch":1,"epoch":%d,"records":[`, s.epoch)
+	for i, r := range records {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(append(fmt.Appendf(out, `{"topic":"%s","seq":%d,"payload":`, t, r.Seq), r.Payload...), '}')
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	_, err := s.session.Do(ctx, wire.Frame{Type: wire.TypeAppend, Payload: append(out, `]}`...)})
+	return err
 }
 
 // record is a quote, no two alike.
@@ -163,21 +257,6 @@ func (s *server) scan() (n int, err error) {
 		}
 	}
 	return n, nil
-}
-
-// diskUsage returns the bytes of all files in a folder.
-func diskUsage(dir string) (size int64, err error) {
-	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		info, err := d.Info()
-		if err == nil {
-			size += info.Size()
-		}
-		return err
-	})
-	return size, err
 }
 
 // quiet is a logger of pebble's that says nothing.
