@@ -266,7 +266,7 @@ func TestWholeBlocksAreCopiedAsChunks(t *testing.T) {
 	c.connect(0)
 	r.requireSynced(0, 1, 2)
 	c.requireAll(0)
-	require.Equal(t, 150.0, testutil.ToFloat64(r.up[0].met.repaired), "quotes and trades")
+	require.Equal(t, 150, int(testutil.ToFloat64(r.up[0].met.repaired)), "quotes and trades")
 	require.Zero(t, testutil.ToFloat64(r.up[0].met.sealed), "nothing had to be sealed anew")
 	require.Zero(t, r.up[0].unsealed(t))
 }
