@@ -43,7 +43,7 @@ func (s *Seqs) Through() uint64 {
 	return s.spans[0].Last
 }
 
-// Count returns how many of first to last, both inclusive, are in the set.
+// Count returns how many of first to last, both inclusive, are in the set; last may be first - 1, which is none.
 func (s *Seqs) Count(first, last uint64) uint64 {
 	n := last - first + 1
 	for _, p := range s.Missing(first, last) {

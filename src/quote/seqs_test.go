@@ -42,7 +42,12 @@ func compare(t *testing.T, s *quote.Seqs, model map[uint64]bool, most, seed uint
 			missing[q] = true
 		}
 	}
+	held := uint64(0)
 	for q := uint64(1); q <= most; q++ {
+		require.Equal(t, held, s.Count(1, q-1), "seed %d before seq %d", seed, q)
+		if model[q] {
+			held++
+		}
 		require.Equal(t, model[q], s.Has(q), "seed %d seq %d", seed, q)
 		require.Equal(t, !model[q], missing[q], "seed %d seq %d", seed, q)
 	}

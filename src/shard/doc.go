@@ -15,12 +15,18 @@
 //     epoch was announced, all that each twin held of older epochs was copied. The comparison counts only where the twin
 //     knew the epoch before it answered, so that no older core could add to it afterwards.
 //   - Ranges say what is held, exactly. Lost, beside them, names seqs that core said no shard will ever get; they are kept
-//     for ever and passed on to twins. A record that comes for such a seq all the same is kept, and is then held.
+//     as long as records beside them would be, and passed on to twins. A record that comes for such a seq all the same is kept, and is then held.
 //   - Repair goes by itself: at start, at every HELLO, when a seq is skipped, and every half second while a slot is not in
 //     sync. It copies what a twin holds and we lack, one bounded page in flight to each twin, at most RepairMB a second,
 //     and leaves to core what core has yet to append. Appends and reads go on meanwhile.
 //   - Memory is bounded by the flags, by the number of topics, epochs and holes (not of records), and by one page of
 //     history for each request in work.
+//   - A block of 1,024 positions of a topic and epoch, all of them on disk or lost, becomes one chunk ([quotes/src/shard/chunk]),
+//     in the commit that removes its rows; so does what is left of an epoch that is over. Reads give the bytes that core
+//     wrote, whether they lie in rows or in a chunk. Sealing takes at most a quarter of one core's time.
+//   - Retention lets whole blocks go, of each topic the oldest first and never the newest, and stores the first position
+//     that is left: the topic's floor. Nothing below it is stored, told, named as lost or repaired again. Twins exchange
+//     floors; the higher one wins.
 //   - What it believes to hold is compared with what each twin has, for ever, by checksums of what is read from disk, over
 //     blocks of 1,024 positions; what the disk has lost is written again. Two records that differ are counted and logged.
 //   - Damaged files are refused, at the start or when they are read, by an error that wraps [ErrDamaged]: nothing is served

@@ -84,6 +84,9 @@ QUOTES_DATA: /data
 QUOTES_LOCK_WAIT: 10s
 QUOTES_SHARDS: {{ include "quotes.shards" .root | quote }}
 QUOTES_COPIES: {{ $v.shard.copies | quote }}
+QUOTES_RETENTION_AGE: {{ $v.shard.history.maxAge | quote }}
+QUOTES_RETENTION_MB: {{ int64 $v.shard.history.maxMB | quote }}
+QUOTES_REBUILD: {{ $v.shard.rebuild | quote }}
 {{- else if eq .component "aggregator" }}
 QUOTES_LISTEN: ":8000"
 QUOTES_ADMIN: ":18000"
