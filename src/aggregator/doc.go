@@ -14,5 +14,8 @@
 //     comes back with its Last-Event-ID gets what has changed since; from another aggregator, everything.
 //   - The page at / loads nothing but its own files and asks nobody but this aggregator.
 //
+// It does not guarantee that what one report had is in the next: core tells the two owners of a slot at the same time but not
+// in the same instant, and either may answer.
+//
 // It stores nothing and caches no report. It does not retry: the next request does.
 package aggregator

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -105,18 +107,32 @@ func New(cfg Config) (*Cluster, error) {
 // ShardName returns the name of shard i.
 func ShardName(i int) string { return fmt.Sprintf("shard-%d", i) }
 
+// Where free ports are looked for: below the range that systems take the ports of outgoing connections from, which come and
+// go while a process that is to have its port again is away.
+const lowestPort, highestPort = 20_000, 29_999
+
 // freePorts finds a free loopback port for each name. All are held until all are found.
 func freePorts(names []string) (map[string]string, error) {
 	out := map[string]string{}
 	for _, name := range names {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		ln, err := listenAnywhere()
 		if err != nil {
-			return nil, fmt.Errorf("find a free port: %w", err)
+			return nil, err
 		}
 		defer ln.Close()
 		out[name] = ln.Addr().String()
 	}
 	return out, nil
+}
+
+func listenAnywhere() (ln net.Listener, err error) {
+	for range 100 {
+		port := lowestPort + rand.IntN(highestPort-lowestPort+1)
+		if ln, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
+			return ln, nil
+		}
+	}
+	return nil, fmt.Errorf("find a free port from %d to %d: %w", lowestPort, highestPort, err)
 }
 
 // maker returns how to make a process, each time anew.
