@@ -127,7 +127,7 @@ func (d *damage) setAside() error {
 		return err
 	}
 	for _, name := range names {
-		if name == asideName || name == "lost+found" {
+		if name == asideName || name == ballastName || name == "lost+found" {
 			continue
 		}
 		if err := d.fs.Rename(d.fs.PathJoin(d.dir, name), d.fs.PathJoin(aside, name)); err != nil {

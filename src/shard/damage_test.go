@@ -26,6 +26,7 @@ func kinds() map[string]func(name string) bool {
 		"manifest":        func(n string) bool { return strings.HasPrefix(n, "MANIFEST-") },
 		"options":         func(n string) bool { return strings.HasPrefix(n, "OPTIONS-") },
 		"format marker":   func(n string) bool { return strings.HasPrefix(n, "marker.format") },
+		"witness":         func(n string) bool { return n == witnessName },
 		"manifest marker": func(n string) bool { return strings.HasPrefix(n, "marker.manifest") },
 	}
 }
@@ -56,13 +57,15 @@ func TestDamagedFilesAreRefusedAndRepairedFromTheTwin(t *testing.T) {
 				continue // it has no bytes
 			}
 			for n := range times(1, 10) {
-				t.Run(fmt.Sprintf("%s %s %d", kind, harm, n), func(t *testing.T) { damageOne(t, rng, is, do) })
+				seen := kind == "manifest" || kind == "witness"
+				t.Run(fmt.Sprintf("%s %s %d", kind, harm, n), func(t *testing.T) { damageOne(t, rng, is, do, seen) })
 			}
 		}
 	}
 }
 
-func damageOne(t *testing.T, rng *rand.Rand, is func(string) bool, harm func(*rand.Rand, []byte) []byte) {
+// damageOne harms one file; atOnce says that its damage must be seen when the folder is opened.
+func damageOne(t *testing.T, rng *rand.Rand, is func(string) bool, harm func(*rand.Rand, []byte) []byte, atOnce bool) {
 	r := newRig(t)
 	c := newCore(r, 1000)
 	c.connect(0, 1, 2)
@@ -76,8 +79,11 @@ func damageOne(t *testing.T, rng *rand.Rand, is func(string) bool, harm func(*ra
 	c.cut(0)
 	r.stop(0)
 
-	spoil(t, r.fs[0], rng, is, harm)
+	changed := spoil(t, r.fs[0], rng, is, harm)
 	err := r.tryStart(0)
+	if atOnce && changed {
+		require.Error(t, err)
+	}
 	if err == nil {
 		err = c.verify(0)
 	}
@@ -100,8 +106,8 @@ func damageOne(t *testing.T, rng *rand.Rand, is func(string) bool, harm func(*ra
 	require.NotEmpty(t, aside)
 }
 
-// spoil harms one file of a folder.
-func spoil(t *testing.T, fs vfs.FS, rng *rand.Rand, is func(string) bool, harm func(*rand.Rand, []byte) []byte) {
+// spoil harms one file of a folder, and reports whether that has changed it.
+func spoil(t *testing.T, fs vfs.FS, rng *rand.Rand, is func(string) bool, harm func(*rand.Rand, []byte) []byte) bool {
 	names, err := fs.List("data")
 	require.NoError(t, err)
 	names = slices.DeleteFunc(names, func(n string) bool { return !is(n) })
@@ -112,12 +118,14 @@ func spoil(t *testing.T, fs vfs.FS, rng *rand.Rand, is func(string) bool, harm f
 	require.NoError(t, err)
 	b, err := io.ReadAll(f)
 	require.NoError(t, errors.Join(err, f.Close()))
+	was := slices.Clone(b)
 	b = harm(rng, b)
 	f, err = fs.Create(path, vfs.WriteCategoryUnspecified)
 	require.NoError(t, err)
 	_, err = f.Write(b)
 	require.NoError(t, errors.Join(err, f.Sync(), f.Close()))
 	t.Logf("%s, %d bytes", path, len(b))
+	return !slices.Equal(was, b)
 }
 
 // verify reads all of a shard until nothing is missing, or returns why the shard has ended. What a read says meanwhile may

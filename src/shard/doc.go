@@ -30,11 +30,12 @@
 //   - What it believes to hold is compared with what each twin has, for ever, by checksums of what is read from disk, over
 //     blocks of 1,024 positions; what the disk has lost is written again. Two records that differ are counted and logged.
 //   - Damaged files are refused, at the start or when they are read, by an error that wraps [ErrDamaged]: nothing is served
-//     from such a folder any more. With Config.Rebuild it is set aside and all is copied from the twins.
-//   - Below ReserveMB of free disk, cores and repairs are refused with unavailable; reads go on.
+//     from such a folder any more. With Config.Rebuild it is set aside and all is copied from the twins. A file WITNESS holds
+//     the checksum of storage's list of tables, which storage itself takes for complete where its end is torn off.
+//   - Below ReserveMB of free disk, cores and repairs are refused with unavailable; reads go on. Where others fill the disk
+//     from one moment to the next, what was begun finds room in a quarter of ReserveMB that the file BALLAST kept for it.
 //
 // It does not guarantee that both owners have a record: core knows that. With core away no slot is in sync, whatever is on
 // disk. A seq that neither owner holds and core never named as lost stays a hole, and its slot out of sync, until core
-// starts a new epoch. Which of two records at one position is right it can't say: each twin keeps its own. A disk that fills
-// up from one moment to the next ends the process where not even the log can be written; it starts again when there is room.
+// starts a new epoch. Which of two records at one position is right it can't say: each twin keeps its own.
 package shard

@@ -20,10 +20,14 @@ var ErrInUse = errors.New("in use by another process")
 // format is the version of pebble's files that we write. Raising it is one way: older builds can't read them then.
 const format = pebble.FormatValueSeparation
 
+// maxManifest is about how large a manifest may become before a new one is begun, in bytes: its witness reads it whole.
+const maxManifest = 1 << 20
+
 // pebbleEngine is the engine of a shard: pebble, an LSM tree with a write-ahead log.
 type pebbleEngine struct {
-	db   *pebble.DB
-	lock *pebble.Lock
+	db      *pebble.DB
+	lock    *pebble.Lock
+	witness *witness
 }
 
 // openPebble opens or makes the data folder. Sizes are in bytes; tune may change what else there is to set.
@@ -35,21 +39,33 @@ func openPebble(fs vfs.FS, dir string, cache, memtable int, log *slog.Logger, tu
 	if err != nil {
 		return nil, lockError(err)
 	}
+	witness := newWitness(fs, dir, log)
+	if err := witness.check(); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
 	blocks := pebble.NewCache(int64(cache))
 	defer blocks.Unref() // the DB holds it from here
 	opts := &pebble.Options{
 		FS: fs, Lock: lock, Cache: blocks, MemTableSize: uint64(memtable), FormatMajorVersion: format,
-		Logger: pebbleLog{log.With("part", "pebble")},
+		MaxManifestFileSize: maxManifest,
+		Logger:              pebbleLog{log.With("part", "pebble")},
 	}
 	opts.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionGood })
 	for _, t := range tune {
 		t(opts)
 	}
+	listener := witness.listener()
+	if opts.EventListener != nil {
+		tee := pebble.TeeEventListener(*opts.EventListener, *listener)
+		listener = &tee
+	}
+	opts.EventListener = listener
 	db, err := pebble.Open(dir, opts)
 	if err != nil {
 		return nil, errors.Join(diagnoseOpening(err), lock.Close())
 	}
-	return &pebbleEngine{db, lock}, nil
+	go witness.run()
+	return &pebbleEngine{db, lock, witness}, nil
 }
 
 // lockError tells a folder in use from one that can't be written. Pebble says the former in its own words where it is
@@ -81,7 +97,11 @@ func (e *pebbleEngine) View() engine.View { return pebbleView{e.db.NewSnapshot()
 func (e *pebbleEngine) Bytes() uint64 { return e.db.Metrics().DiskSpaceUsage() }
 
 // Close implements it.
-func (e *pebbleEngine) Close() error { return errors.Join(e.db.Close(), e.lock.Close()) }
+func (e *pebbleEngine) Close() error {
+	err := e.db.Close()
+	e.witness.close()
+	return errors.Join(err, e.lock.Close())
+}
 
 type pebbleBatch struct{ b *pebble.Batch }
 

@@ -85,7 +85,7 @@ func (r *rig) start(i int) {
 func (r *rig) tryStart(i int) error {
 	cfg := Config{
 		Name: fmt.Sprintf("shard-%d", i), Listen: "127.0.0.1:0", Data: "data", Shards: rigShards, fs: r.fs[i],
-		dial: r.dial, RepairEvery: 50 * time.Millisecond, ScrubEvery: 50 * time.Millisecond, MemtableMB: 1, CacheMB: 1, block: r.size, Log: testLog().With("shard", i),
+		dial: r.dial, RepairEvery: 50 * time.Millisecond, ScrubEvery: 50 * time.Millisecond, MemtableMB: 1, CacheMB: 1, ReserveMB: 4, block: r.size, Log: testLog().With("shard", i),
 	}
 	if r.tune != nil {
 		r.tune(&cfg)

@@ -49,7 +49,7 @@ func New(cfg Config) (*Shard, error) {
 	s := &Shard{cfg: cfg, log: cfg.Log, met: newMetrics(), table: table, state: newState(self, table), since: time.Now()}
 	s.state.size = cfg.block
 	s.damage = newDamage(cfg.fs, cfg.Data, cfg.Log)
-	s.room = &room{fs: cfg.fs, dir: cfg.Data, keep: uint64(cfg.ReserveMB) << 20, log: cfg.Log}
+	s.room = newRoom(&s.cfg)
 	if s.server, err = wire.NewServer(wire.ServerConfig{OnFrame: s.onFrame, OnClose: s.onClose, Log: cfg.Log}); err != nil {
 		return nil, err
 	}
@@ -118,7 +118,7 @@ func (s *Shard) openEngine() (engine.Engine, error) {
 	if s.cfg.Engine != nil {
 		return s.cfg.Engine(s.cfg.Data)
 	}
-	return openPebble(s.cfg.fs, s.cfg.Data, s.cfg.CacheMB<<20, s.cfg.MemtableMB<<20, s.log, s.damage.listen)
+	return openPebble(s.room.guarded(), s.cfg.Data, s.cfg.CacheMB<<20, s.cfg.MemtableMB<<20, s.log, s.damage.listen)
 }
 
 // flat is an error told on one line.
