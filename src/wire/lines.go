@@ -37,6 +37,7 @@ type lineReader struct {
 
 	mu      sync.Mutex // guards the connection's read deadline, and:
 	begun   bool       // it is a line's own, not silence's
+	large   bool       // it ends the wait of a large buffer
 	stopped bool       // no read waits any more
 }
 
@@ -45,6 +46,10 @@ const (
 	readChunk = 1 << 10
 	readMost  = 64 << 10
 )
+
+// keepLarge is how long an empty buffer larger than readMost waits for the next long line: a connection that carries one after the
+// other doesn't make a new one for each, one that is silent has none.
+const keepLarge = 100 * time.Millisecond
 
 // next returns the next line without its newline, valid until the next call. A last line without newline counts as a line.
 // Errors: io.EOF, errTooLong, errSlow, errNoRoom, os.ErrDeadlineExceeded for silence, or what the connection says.
@@ -69,10 +74,16 @@ func (r *lineReader) next() ([]byte, error) {
 		if r.pause != nil {
 			r.pause()
 		}
-		if err := r.arm(fresh); err != nil {
+		large := r.end == r.pos && len(r.buf) > readMost
+		if err := r.arm(fresh, large); err != nil {
 			return nil, err
 		}
 		n, err := r.conn.Read(r.buf[r.end:])
+		if large && n == 0 && isTimeout(err) {
+			r.resize(readChunk)
+			scanned = 0
+			continue
+		}
 		r.end += n
 		r.filled = r.end == len(r.buf)
 		if n > 0 && r.touched != nil {
@@ -84,14 +95,14 @@ func (r *lineReader) next() ([]byte, error) {
 	}
 }
 
-// arm sets the deadline that holds now: silence's until a first byte is here, then the line's own, once.
-func (r *lineReader) arm(fresh bool) error {
+// arm sets the deadline that holds now: silence's, or that of a large buffer, until a first byte is here, then the line's own, once.
+func (r *lineReader) arm(fresh, large bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !fresh && r.begun {
 		return nil
 	}
-	r.begun = r.end > r.pos
+	r.begun, r.large = r.end > r.pos, large
 	return r.set()
 }
 
@@ -130,6 +141,8 @@ func (r *lineReader) set() error {
 		return r.conn.SetReadDeadline(time.Unix(1, 0)) // long past
 	case r.begun:
 		return r.conn.SetReadDeadline(time.Now().Add(r.line))
+	case r.large:
+		return r.conn.SetReadDeadline(time.Now().Add(keepLarge))
 	}
 	if d := r.idle(); d > 0 {
 		return r.conn.SetReadDeadline(time.Now().Add(d))
@@ -150,15 +163,12 @@ func (r *lineReader) last(err error) ([]byte, error) {
 	return nil, err
 }
 
-// room moves what is unread to the front and grows or gives back the buffer. It reports whether there is any: a line that fills the
+// room moves what is unread to the front and grows the buffer. It reports whether there is any: a line that fills the
 // buffer needs more, a busy connection only would like it.
 func (r *lineReader) room() bool {
 	unread := r.end - r.pos
 	full := unread == len(r.buf)
-	switch {
-	case unread == 0 && len(r.buf) > readMost:
-		return r.resize(readChunk) // one long line must not cost the connection for ever
-	case full, r.filled && len(r.buf) < readMost:
+	if full || r.filled && len(r.buf) < readMost {
 		if r.resize(min(max(2*len(r.buf), readChunk), r.max+readChunk)) {
 			return true
 		}

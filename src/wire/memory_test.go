@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -40,5 +41,32 @@ func TestABusyConnectionGrowsOnlyWhereThereIsRoom(t *testing.T) {
 		for range 1000 {
 			require.Equal(t, "PONG", p.next().Type)
 		}
+	})
+}
+
+func TestALargeBufferIsKeptFromLineToLineAndGivenBackInSilence(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const budget = 1 << 20
+		r := serve(t, ServerConfig{OnFrame: pong, MaxLines: budget})
+		p := r.connect()
+		text := `{"type":"PING","id":4711,"payload":"` + strings.Repeat("x", 200<<10) + `"}` + "\n"
+		var held int64
+		for i := range 3 {
+			p.say(text)
+			require.Equal(t, "PONG", p.next().Type)
+			synctest.Wait()
+			if i > 0 {
+				require.Equal(t, held, budget-r.srv.memory.left.Load(), "the same buffer again")
+			}
+			held = budget - r.srv.memory.left.Load()
+			require.Greater(t, held, int64(100<<10))
+			time.Sleep(keepLarge - 1)
+		}
+		time.Sleep(1)
+		synctest.Wait()
+		require.EqualValues(t, budget, r.srv.memory.left.Load(), "silence gives it back")
+		p.alive()
+		p.say(text)
+		require.Equal(t, "PONG", p.next().Type)
 	})
 }
