@@ -185,3 +185,21 @@ func dec(t *testing.T, s string) quote.Decimal {
 	require.NoError(t, err)
 	return d
 }
+
+func FuzzPlainTimesAreReadAsPackageTimeReadsThem(f *testing.F) {
+	for _, s := range []string{
+		"2026-11-23T14:00:00.000001Z", "2024-02-29T23:59:59.999999Z", "2023-02-29T00:00:00.000000Z", "0000-01-01T00:00:00.000000Z", "1969-12-31T23:59:59.999999Z",
+		"2026-11-31T14:00:00.000001Z", "2026-00-10T14:00:00.000001Z", "2026-11-00T14:00:00.000001Z", "2026-11-23T24:00:00.000000Z", "2026-11-23T14:00:60.000000Z", "2026-11-23T14:00:00.00000xZ",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		want, fault := time.Parse(time.RFC3339Nano, s)
+		got, err := quote.ParseTime(s)
+		if fault != nil {
+			require.ErrorIs(t, err, quote.ErrBadTime)
+		} else if err == nil {
+			require.Equal(t, quote.TimeOf(want), got)
+		}
+	})
+}
