@@ -20,6 +20,8 @@ type draft struct {
 	sent     map[quote.Topic]uint64
 	fence    fence
 
+	key, value []byte // of the row in work
+
 	appended, repaired int
 	restored           int
 	lost               uint64
@@ -95,12 +97,14 @@ func (d *draft) add(w *write) error {
 
 // store sets a new record and its place in time.
 func (d *draft) store(r *row) error {
-	if err := d.batch.Set(keyOfRecord(r.topic, r.point), r.value()); err != nil {
+	d.key, d.value = r.appendKey(d.key[:0]), r.appendValue(d.value[:0])
+	if err := d.batch.Set(d.key, d.value); err != nil {
 		return err
 	}
 	d.fresh = append(d.fresh, *r)
 	d.fence.epoch = max(d.fence.epoch, r.point.Epoch)
-	return d.batch.Set(keyOfTime(r.topic, r.timestamp, r.point), nil)
+	d.key = r.appendTimeKey(d.key[:0])
+	return d.batch.Set(d.key, nil)
 }
 
 // compare looks at a record whose position is taken: the same again is nothing, another one is counted and logged, and

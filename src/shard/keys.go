@@ -32,7 +32,10 @@ const (
 var errBadKey = errors.New("key not understood")
 
 func topicPrefix(kind byte, t quote.Topic) []byte {
-	b := make([]byte, 0, len(t)+2+24)
+	return appendPrefix(make([]byte, 0, len(t)+2+24), kind, t)
+}
+
+func appendPrefix(b []byte, kind byte, t quote.Topic) []byte {
 	return append(append(append(b, kind), t...), 0)
 }
 
@@ -40,6 +43,14 @@ func keyOfMeta(name string) []byte { return append([]byte{metaKey}, name...) }
 
 func keyOfRecord(t quote.Topic, p quote.Point) []byte {
 	return appendPoint(topicPrefix(recordKey, t), p)
+}
+
+func (r *row) appendKey(b []byte) []byte {
+	return appendPoint(appendPrefix(b, recordKey, r.topic), r.point)
+}
+
+func (r *row) appendTimeKey(b []byte) []byte {
+	return appendPoint(appendTime(appendPrefix(b, timeKey, r.topic), r.timestamp), r.point)
 }
 
 func keyOfSpans(t quote.Topic, epoch uint64) []byte {

@@ -50,7 +50,6 @@ func openPebble(fs vfs.FS, dir string, cache, memtable int, log *slog.Logger, tu
 		MaxManifestFileSize: maxManifest,
 		Logger:              pebbleLog{log.With("part", "pebble")},
 	}
-	opts.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionGood })
 	for _, t := range tune {
 		t(opts)
 	}

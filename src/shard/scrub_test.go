@@ -127,7 +127,7 @@ func TestRecordsThatDifferAreCountedAndNamedOnce(t *testing.T) {
 	c.flush()
 	other := rowOf(t, topic, 1000, 7)
 	other.payload = []byte(strings.Replace(string(other.payload), "live", "dead", 1))
-	require.NoError(t, r.up[0].engine.(*pebbleEngine).db.Set(keyOfRecord(topic, other.point), other.value(), nil))
+	require.NoError(t, r.up[0].engine.(*pebbleEngine).db.Set(keyOfRecord(topic, other.point), other.appendValue(nil), nil))
 	for _, i := range []int{0, 1} {
 		require.Eventually(t, func() bool { return testutil.ToFloat64(r.up[i].met.conflicts) >= 1 }, patience, often)
 	}
