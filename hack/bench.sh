@@ -2,6 +2,7 @@
 # Runs the named benchmarks of hack/bench, or all. What each prints is kept in out/bench/NAME.txt, and docs/benchmarks.md is written
 # from what is there.
 set -euo pipefail
+export CGO_ENABLED=0 # as what is shipped
 cd "$(dirname "$0")/bench"
 mkdir -p ../../bin ../../out/bench
 all=$(grep -l 'bench\.Print(' */main.go | xargs dirname)

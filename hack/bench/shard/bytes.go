@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -28,7 +29,7 @@ import (
 )
 
 // captures is where the recorded sessions are; without them their rows are left out, and that is said.
-const captures = "../../../shared/data/venues"
+const captures = "../shared/data/venues"
 
 // tape is quotes as core writes them, by topic.
 type tape map[quote.Topic][]chunk.Record
@@ -173,7 +174,7 @@ func onDisk(dir string, t tape) (float64, error) {
 		return 0, err
 	}
 	empty.close()
-	base, err := diskUsage(filepath.Join(dir, "empty"))
+	base, err := settled(filepath.Join(dir, "empty"))
 	if err != nil {
 		return 0, err
 	}
@@ -199,12 +200,22 @@ func onDisk(dir string, t tape) (float64, error) {
 		return 0, err
 	}
 	s.close()
-	if s, err = start(folder, ""); err != nil { // what was logged is now in tables
+	size, err := settled(folder)
+	return float64(size-base) / float64(t.count()), err
+}
+
+// settled compacts a folder, as storage does by itself when more comes: what was logged is in tables then, and what was deleted is gone.
+// It returns how many bytes all files have.
+func settled(folder string) (int64, error) {
+	db, err := pebble.Open(folder, &pebble.Options{Logger: quiet{}})
+	if err != nil {
 		return 0, err
 	}
-	s.close()
-	size, err := diskUsage(folder)
-	return float64(size-base) / float64(t.count()), err
+	err = db.Compact(context.Background(), []byte{0}, []byte{0xff}, false)
+	if err = errors.Join(err, db.Close()); err != nil {
+		return 0, err
+	}
+	return diskUsage(folder)
 }
 
 // fixedOnDisk is the same for rows of fixed width, 1,024 of a topic compressed with zstd, in a bare pebble.
@@ -214,30 +225,25 @@ func fixedOnDisk(dir string, t tape) (float64, error) {
 		return 0, err
 	}
 	store := func(folder string, t tape) (int64, error) {
-		for range 2 { // the second time what was logged is put in tables
-			db, err := pebble.Open(folder, &pebble.Options{Logger: quiet{}})
-			if err != nil {
-				return 0, err
-			}
-			for topic, records := range t {
-				n := 0
-				for part := range slices.Chunk(records, chunk.MaxRecords) {
-					var rows []byte
-					for _, r := range part {
-						rows = append(rows, fixedRow(r)...)
-					}
-					if err := db.Set(fmt.Appendf(nil, "%s %d", topic, n), z.EncodeAll(rows, nil), pebble.Sync); err != nil {
-						return 0, err
-					}
-					n++
+		db, err := pebble.Open(folder, &pebble.Options{Logger: quiet{}})
+		if err != nil {
+			return 0, err
+		}
+		for topic, records := range t {
+			n := 0
+			for part := range slices.Chunk(records, chunk.MaxRecords) {
+				var rows []byte
+				for _, r := range part {
+					rows = append(rows, fixedRow(r)...)
 				}
-			}
-			t = nil
-			if err := db.Close(); err != nil {
-				return 0, err
+				err = errors.Join(err, db.Set(fmt.Appendf(nil, "%s %d", topic, n), z.EncodeAll(rows, nil), pebble.Sync))
+				n++
 			}
 		}
-		return diskUsage(folder)
+		if err = errors.Join(err, db.Close()); err != nil {
+			return 0, err
+		}
+		return settled(folder)
 	}
 	base, err := store(filepath.Join(dir, "fixed-empty"), nil)
 	if err != nil {

@@ -1,6 +1,6 @@
 // Command shard measures one shard: a process by itself, on this machine's disk, through TCP: make bench-shard. Beside it stands a bare
-// pebble in this process, with the same records and the same durability, and the same shard with bbolt as its storage. What more
-// history and topics cost is yet to come.
+// pebble in this process, with the same records and the same durability, and the same shard with bbolt as its storage. Then come the
+// curves: what more history and more topics cost.
 package main
 
 import (
@@ -46,7 +46,7 @@ func measure() (rows []bench.Row, err error) {
 		return nil, err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	for _, part := range []func(dir string) ([]bench.Row, error){appends, batches, acks, scanEngine, bytesOf, rebuild} {
+	for _, part := range []func(dir string) ([]bench.Row, error){appends, batches, acks, scanEngine, bytesOf, rebuild, growth} {
 		got, fault := part(dir)
 		if fault != nil { // the others are measured all the same
 			err = errors.Join(err, fault)
@@ -138,11 +138,7 @@ func batches(dir string) ([]bench.Row, error) {
 	if fault != nil {
 		return nil, fault
 	}
-	complete := 0
-	for i := range s.topics {
-		complete += int(s.topics[i].seq / 1024)
-	}
-	if err := s.sealed(complete); err != nil {
+	if err := s.sealed(s.complete()); err != nil {
 		return nil, err
 	}
 	var scans bench.Series

@@ -27,7 +27,7 @@ func rebuild(dir string) ([]bench.Row, error) {
 		}
 	}
 	shards := fmt.Sprintf("shard-0=%s,shard-1=%s", addrs[0], addrs[1])
-	twin, err := startAs(filepath.Join(dir, "twin"), "", "shard-1", shards)
+	twin, err := startAs(filepath.Join(dir, "twin"), "", "shard-1", shards, now())
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func rebuild(dir string) ([]bench.Row, error) {
 		}
 		began := time.Now()
 		var s *server
-		if s, err = startAs(wiped, "", "shard-0", shards); err != nil {
+		if s, err = startAs(wiped, "", "shard-0", shards, now()); err != nil {
 			break
 		}
 		err = s.reaches("quotes_shard_repaired_records_total", total, 5*time.Millisecond)

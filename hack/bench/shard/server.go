@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"os"
 	"os/exec"
@@ -74,24 +75,34 @@ type server struct {
 	stdout  *bufio.Reader
 	session *wire.Session
 	epoch   uint64
-	topics  [writers]topic
-	number  atomic.Uint64
+	topics  []topic
+	number  atomic.Uint64 // records made
+	batches atomic.Int64  // of fill
 	closed  sync.Once
 }
 
 // topic is one writer's.
 type topic struct {
-	name quote.Topic
-	mu   sync.Mutex
-	seq  uint64
+	name   quote.Topic
+	symbol string
+	mu     sync.Mutex
+	seq    uint64
 }
 
 func start(dir, engine string) (*server, error) {
+	return startUnder(now(), dir, engine)
+}
+
+// now is the epoch of a core that starts now.
+func now() uint64 { return uint64(time.Now().UnixMilli()) }
+
+// startUnder starts a shard under the core of an epoch.
+func startUnder(epoch uint64, dir, engine string) (*server, error) {
 	addr, err := free()
 	if err != nil {
 		return nil, err
 	}
-	return startAs(dir, engine, "shard-0", "shard-0="+addr)
+	return startAs(dir, engine, "shard-0", "shard-0="+addr, epoch)
 }
 
 // free returns an address that nobody listens on.
@@ -103,16 +114,14 @@ func free() (string, error) {
 	return ln.Addr().String(), ln.Close()
 }
 
-// startAs starts one of several shards.
-func startAs(dir, engine, name, shards string) (*server, error) {
+// startAs starts one of several shards, and announces a core of the epoch to it.
+func startAs(dir, engine, name, shards string, epoch uint64) (*server, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	s := &server{cmd: exec.Command(self, "serve", dir, engine, name, shards), epoch: uint64(time.Now().UnixMilli())}
-	for i := range s.topics {
-		s.topics[i].name = quote.Topic(fmt.Sprintf("quotes.PETR%d", i))
-	}
+	s := &server{cmd: exec.Command(self, "serve", dir, engine, name, shards), epoch: epoch}
+	s.spread(writers)
 	s.cmd.Stderr = os.Stderr
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := s.cmd.StdoutPipe()
@@ -141,6 +150,15 @@ func startAs(dir, engine, name, shards string) (*server, error) {
 	return s, nil
 }
 
+// spread says over how many topics records are spread.
+func (s *server) spread(topics int) {
+	s.topics = make([]topic, topics)
+	for i := range s.topics {
+		s.topics[i].symbol = fmt.Sprintf("PETR%d", i)
+		s.topics[i].name = quote.Topic("quotes." + s.topics[i].symbol)
+	}
+}
+
 // close ends the shard as a signal would: what it has is on disk then.
 func (s *server) close() {
 	s.closed.Do(func() {
@@ -164,6 +182,14 @@ func (s *server) newer() error {
 // sealed returns when so many chunks were sealed, which is asked for once in 50 ms.
 func (s *server) sealed(chunks int) error {
 	return s.reaches("quotes_shard_sealed_chunks_total", chunks, 50*time.Millisecond)
+}
+
+// complete returns how many chunks there will be once everything is sealed that can be.
+func (s *server) complete() (chunks int) {
+	for i := range s.topics {
+		chunks += int(s.topics[i].seq / 1024)
+	}
+	return chunks
 }
 
 // reaches returns when a metric has reached a value, for which it is asked once in every.
@@ -199,35 +225,83 @@ func (s *server) send(t quote.Topic, records []chunk.Record) error {
 }
 
 // record is a quote, no two alike.
-func record(n uint64) []byte {
-	return fmt.Appendf(nil, `{"symbol":"PETR0","price":"%d.%02d","bid":"%d.%02d","ask":"%d.%02d","bid_size":"%d00","ask_size":"%d00","timestamp":"2026-11-23T18:%02d:%02d.%06dZ","received":"2026-11-23T18:%02d:%02d.%06dZ","quality":{"state":"live"}}`,
-		30+n%9, n%100, 30+n%9, n%100, 30+n%9, (n+4)%100, 1+n%47, 1+n%53, n/60_000_000%60, n/1_000_000%60, n%1_000_000, n/60_000_000%60, n/1_000_000%60, (n+186)%1_000_000)
+func record(n uint64) []byte { return appendRecord(nil, "PETR0", n) }
+
+// appendRecord appends a record of a symbol, by hand: what the load costs is taken from the shard, on two processors.
+func appendRecord(b []byte, symbol string, n uint64) []byte {
+	b = append(append(append(b, `{"symbol":"`...), symbol...), `","price":"`...)
+	b = appendCents(b, 30+n%9, n%100)
+	b = appendCents(append(b, `","bid":"`...), 30+n%9, n%100)
+	b = appendCents(append(b, `","ask":"`...), 30+n%9, (n+4)%100)
+	b = strconv.AppendUint(append(b, `","bid_size":"`...), 1+n%47, 10)
+	b = strconv.AppendUint(append(b, `00","ask_size":"`...), 1+n%53, 10)
+	b = appendClock(append(b, `00","timestamp":"`...), n)
+	b = appendClock(append(b, `","received":"`...), n+186)
+	return append(b, `","quality":{"state":"live"}}`...)
+}
+
+func appendCents(b []byte, whole, cents uint64) []byte {
+	b = append(strconv.AppendUint(b, whole, 10), '.')
+	return appendDigits(b, cents, 2)
+}
+
+// appendClock appends the time so many microseconds after 18:00.
+func appendClock(b []byte, n uint64) []byte {
+	b = appendDigits(append(b, "2026-11-23T"...), 18+n/3_600_000_000%6, 2)
+	b = appendDigits(append(b, ':'), n/60_000_000%60, 2)
+	b = appendDigits(append(b, ':'), n/1_000_000%60, 2)
+	return append(appendDigits(append(b, '.'), n%1_000_000, 6), 'Z')
+}
+
+func appendDigits(b []byte, n uint64, width int) []byte {
+	for unit := uint64(math.Pow10(width - 1)); unit > 0; unit /= 10 {
+		b = append(b, byte('0'+n/unit%10))
+	}
+	return b
 }
 
 // append sends the next records of a writer's topic in one APPEND, and returns when they are durable. Those of one topic may be
 // sent before the earlier ones are acknowledged, as core does.
 func (s *server) append(writer, count int) error {
-	t := &s.topics[writer%writers]
-	symbol := string(t.name.Symbol())
+	t := &s.topics[writer%len(s.topics)]
 	t.mu.Lock()
-	out := fmt.Appendf(make([]byte, 0, 320*count+64), `{"table_epoch":1,"epoch":%d,"records":[`, s.epoch)
-	for i := range count {
-		t.seq++
-		if i > 0 {
-			out = append(out, ',')
-		}
-		out = fmt.Appendf(out, `{"topic":"%s","seq":%d,"payload":`, t.name, t.seq)
-		out = append(append(out, strings.Replace(string(record(s.number.Add(1))), "PETR0", symbol, 1)...), '}')
+	out := s.head(count)
+	for range count {
+		out = s.next(out, t)
 	}
-	wait, err := s.session.Begin(wire.Frame{Type: wire.TypeAppend, BudgetMS: 10_000, Payload: append(out, `]}`...)})
+	wait, err := s.begin(out)
 	t.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	_, err = wait(ctx)
-	return err
+	return wait()
+}
+
+// head begins an APPEND of so many records.
+func (s *server) head(count int) []byte {
+	return fmt.Appendf(make([]byte, 0, 320*count+64), `{"table_epoch":1,"epoch":%d,"records":[`, s.epoch)
+}
+
+// next appends a topic's next record to an APPEND; the topic is locked.
+func (s *server) next(out []byte, t *topic) []byte {
+	t.seq++
+	if out[len(out)-1] == '}' {
+		out = append(out, ',')
+	}
+	out = append(append(append(out, `{"topic":"`...), t.name...), `","seq":`...)
+	out = append(strconv.AppendUint(out, t.seq, 10), `,"payload":`...)
+	return append(appendRecord(out, t.symbol, s.number.Add(1)), '}')
+}
+
+// begin sends an APPEND; what it returns waits until it is durable.
+func (s *server) begin(out []byte) (wait func() error, err error) {
+	answer, err := s.session.Begin(wire.Frame{Type: wire.TypeAppend, BudgetMS: 10_000, Payload: append(out, `]}`...)})
+	return func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		_, err := answer(ctx)
+		return err
+	}, err
 }
 
 // scan reads everything by position, in pages, and returns how many records there are.
