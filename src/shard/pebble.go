@@ -23,6 +23,13 @@ const format = pebble.FormatValueSeparation
 // maxManifest is about how large a manifest may become before a new one is begun, in bytes: its witness reads it whole.
 const maxManifest = 1 << 20
 
+// Tables that lie over each other in the top level: so many are compacted at once, and with so many writes wait. It is three times what
+// pebble does by default: most rows are replaced by chunks soon, and what is compacted late is compacted away.
+const (
+	l0Most = 12
+	l0Stop = 36
+)
+
 // pebbleEngine is the engine of a shard: pebble, an LSM tree with a write-ahead log.
 type pebbleEngine struct {
 	db      *pebble.DB
@@ -47,7 +54,7 @@ func openPebble(fs vfs.FS, dir string, cache, memtable int, log *slog.Logger, tu
 	defer blocks.Unref() // the DB holds it from here
 	opts := &pebble.Options{
 		FS: fs, Lock: lock, Cache: blocks, MemTableSize: uint64(memtable), FormatMajorVersion: format,
-		MaxManifestFileSize: maxManifest,
+		MaxManifestFileSize: maxManifest, L0CompactionThreshold: l0Most, L0StopWritesThreshold: l0Stop,
 		Logger:              pebbleLog{log.With("part", "pebble")},
 	}
 	for _, t := range tune {

@@ -24,7 +24,7 @@ type sealed struct {
 
 // Bounds of the sealing.
 const (
-	sealGroup = 16 // chunks in one commit
+	sealGroup = 4  // chunks in one commit
 	sealRest  = 3  // rests so many times as long as it worked: what comes in goes first
 )
 
