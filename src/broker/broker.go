@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -209,10 +210,13 @@ func (b *Broker) tell() {
 func (b *Broker) onClose(c *wire.Conn, reason error) {
 	b.leave(c)
 	if _, ok := c.Value().(*session); ok {
-		cause := context.Cause(c.Context())
-		if errors.Is(cause, os.ErrDeadlineExceeded) {
+		switch cause := context.Cause(c.Context()); {
+		case errors.Is(cause, os.ErrDeadlineExceeded):
 			b.met.cutoff.WithLabelValues("not_reading").Inc()
 			b.cfg.Log.Warn("subscriber cut off", "addr", c.RemoteAddr(), "reason", "not reading", "after", b.cfg.WriteTimeout)
+		case errors.Is(cause, syscall.ETIMEDOUT):
+			b.met.cutoff.WithLabelValues("took_nothing").Inc()
+			b.cfg.Log.Warn("subscriber cut off", "addr", c.RemoteAddr(), "reason", "took nothing, or is gone")
 		}
 	}
 }
@@ -228,7 +232,7 @@ func (b *Broker) topic(name quote.Topic) (*topic, error) {
 	b.tell() // what came before the topic's first record goes out before it
 	t := &topic{name: name, began: b.since, epoch: b.pub.epoch, next: 1, readers: map[*session]*cursor{}}
 	b.topics[name] = t
-	b.retention = min(b.cfg.Retention, max(b.cfg.Total/len(b.topics), b.cfg.MaxFrame))
+	b.retention = min(b.cfg.Retention, max(b.cfg.Total/len(b.topics), 1)) // the newest record always stays
 	if b.pub.source != wire.SourceRecovering {
 		for s := range b.sessions {
 			b.attach(s, t)

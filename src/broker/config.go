@@ -21,7 +21,8 @@ type Config struct {
 	MaxFrame     int // bytes of a published frame; 64 KiB
 	MaxTopics    int // topics in all; 100,000
 	MaxSubs      int // subscriptions a connection; 10,000
-	// WriteTimeout is how long a subscriber may not read before it is cut off; 5 s.
+	// WriteTimeout is how long one write to a subscriber may take before it is cut off; 5 s. One that takes nothing at all for 3 s is
+	// cut off by TCP_USER_TIMEOUT before.
 	WriteTimeout time.Duration
 	// Silence is how long core may say nothing before it counts as lost; 3 s.
 	Silence time.Duration
@@ -42,7 +43,7 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 	fs.IntVar(&c.MaxFrame, "max-frame", c.MaxFrame, "bytes of a published frame")
 	fs.IntVar(&c.MaxTopics, "max-topics", c.MaxTopics, "topics in all")
 	fs.IntVar(&c.MaxSubs, "max-subscriptions", c.MaxSubs, "subscriptions of one connection")
-	fs.DurationVar(&c.WriteTimeout, "write-timeout", c.WriteTimeout, "how long a subscriber may not read before it is cut off")
+	fs.DurationVar(&c.WriteTimeout, "write-timeout", c.WriteTimeout, "how long one write to a subscriber may take before it is cut off")
 	c.MaxLag = 0
 }
 

@@ -92,6 +92,9 @@ func (b *Broker) collect(s *session, now time.Time, heartbeat bool) (out batch, 
 			more = true
 			break
 		}
+		if c.sub == nil {
+			continue // nothing covers it any more
+		}
 		until, unfinished := b.advance(c, now, &out)
 		switch {
 		case unfinished:
@@ -131,7 +134,7 @@ func (b *Broker) advance(c *cursor, now time.Time, out *batch) (until time.Durat
 		switch {
 		case c.sub.mode != wire.ModeAll:
 			b.jump(c, now, string(c.sub.mode), out)
-		case t.lag(c.next) > uint64(b.cfg.MaxLag):
+		case c.next < t.start || t.lag(c.next) > uint64(b.cfg.MaxLag):
 			b.jump(c, now, "lag", out)
 		}
 	}

@@ -83,6 +83,9 @@ func (b *Broker) announce(h *wire.HelloTopic, epoch uint64, now time.Time) error
 	if err != nil {
 		return err
 	}
+	if h.Last != nil && len(h.Last.Payload) > b.cfg.MaxFrame {
+		return wire.Errorf(wire.TooLarge, "last of %s has %d bytes, at most %d (--max-frame)", name, len(h.Last.Payload), b.cfg.MaxFrame)
+	}
 	t, err := b.topic(name)
 	if err != nil {
 		return err

@@ -2,7 +2,6 @@ package broker
 
 import (
 	"cmp"
-	"slices"
 	"strings"
 	"time"
 
@@ -26,7 +25,8 @@ type session struct {
 	dirty    []*cursor // those that have something to deliver
 	mute     int       // answers that must go out before anything else
 	announce bool      // a heartbeat is due at once
-	bareOnly bool      // all subscriptions are of the bare kind: no heartbeats
+	bares    int       // subscriptions of the bare kind
+	bareOnly bool      // all are: no heartbeats
 	skipped  uint64
 	parted   chan struct{} // closed, and gone, when the broker leaves and this session has everything
 	gone     bool
@@ -59,7 +59,7 @@ func (s *sub) rank() int {
 type cursor struct {
 	topic *topic
 	s     *session
-	sub   *sub   // the one that wins
+	sub   *sub   // the one that wins; nil once none covers the topic
 	next  uint64 // index of the next entry to look at
 	snap  bool   // a snapshot is due
 	queue bool   // it stands in dirty
@@ -117,12 +117,15 @@ func (s *sub) options(f *wire.Frame) error {
 	switch {
 	case s.mode != wire.ModeAll && s.mode != wire.ModeLatest && s.mode != wire.ModeSampled:
 		return wire.Errorf(wire.BadRequest, "mode %.20q: want all, latest or sampled", s.mode)
-	case req.IntervalMS < 0 || s.interval > maxInterval:
+	case req.IntervalMS < 0 || req.IntervalMS > maxInterval.Milliseconds():
 		return wire.Errorf(wire.BadRequest, "interval_ms %d: want 1 to %d", req.IntervalMS, maxInterval.Milliseconds())
 	}
 	for t := range s.from {
 		if _, err := quote.ParseTopic(string(t)); err != nil {
 			return err
+		}
+		if !s.pattern.Match(t) {
+			delete(s.from, t) // what a session keeps is bounded by what it covers
 		}
 	}
 	return nil
@@ -148,9 +151,9 @@ func (b *Broker) subscribe(c *wire.Conn, f wire.Frame) {
 		_ = c.Fail(f, wire.Errorf(wire.TooLarge, "this connection has %d subscriptions: use a pattern such as quotes.*", b.cfg.MaxSubs))
 		return
 	}
-	s.put(sub)
+	s.put(sub, b.topics)
 	if b.pub.source != wire.SourceRecovering {
-		b.attachAll(s)
+		b.attachTo(s, sub.pattern)
 	}
 	s.mute++ // it counts from now on, but SUBSCRIBED goes out first
 	b.mu.Unlock()
@@ -196,35 +199,49 @@ func (b *Broker) session(c *wire.Conn) *session {
 }
 
 // put adds a subscription or changes an existing one. A bare one gives way to one by the full topic.
-func (s *session) put(n *sub) {
-	if old := s.subs[n.pattern]; old != nil {
-		if n.bare && !old.bare {
-			return
-		}
+func (s *session) put(n *sub, topics map[quote.Topic]*topic) {
+	old := s.subs[n.pattern]
+	if old != nil && n.bare && !old.bare {
+		return
 	}
-	s.subs[n.pattern] = n
-	s.settle()
+	s.change(n.pattern, n, topics)
 }
 
-// settle works out again which subscription wins for each cursor, and ends those that nothing covers.
-func (s *session) settle() {
-	s.bareOnly = true
-	for _, sub := range s.subs {
-		s.bareOnly = s.bareOnly && sub.bare
+// change puts a subscription in the place of another of its pattern, either of which may be nil.
+func (s *session) change(p quote.Pattern, n *sub, topics map[quote.Topic]*topic) {
+	if old := s.subs[p]; old != nil && old.bare {
+		s.bares--
 	}
-	for t, c := range s.cursors {
-		if c.sub = s.winner(t.name); c.sub == nil {
-			s.drop(c)
-		} else {
-			s.mark(c) // another mode may have something to deliver
+	if delete(s.subs, p); n != nil {
+		s.subs[p] = n
+		if n.bare {
+			s.bares++
 		}
+	}
+	s.bareOnly = s.bares == len(s.subs)
+	if !p.Wild() { // thousands of them may come one after the other
+		if c := s.cursors[topics[quote.Topic(p)]]; c != nil {
+			s.settle(c)
+		}
+		return
+	}
+	for _, c := range s.cursors {
+		s.settle(c)
 	}
 }
 
-func (s *session) drop(c *cursor) {
-	delete(s.cursors, c.topic)
-	delete(c.topic.readers, s)
-	s.dirty = slices.DeleteFunc(s.dirty, func(d *cursor) bool { return d == c })
+// settle works out again which subscription wins for a cursor, and ends one that nothing covers.
+func (s *session) settle(c *cursor) {
+	was := c.sub
+	if c.sub = s.winner(c.topic.name); c.sub == nil {
+		delete(s.cursors, c.topic)
+		delete(c.topic.readers, s)
+		return
+	}
+	if c.sub != was {
+		c.due = time.Time{} // the old one's interval counts no more
+	}
+	s.mark(c) // another mode may have something to deliver
 }
 
 // winner returns the most specific subscription that covers the topic, or nil.
@@ -253,8 +270,7 @@ func (b *Broker) unsubscribe(c *wire.Conn, f *wire.Frame) error {
 	if !ok {
 		return nil
 	}
-	delete(s.subs, p)
-	s.settle()
+	s.change(p, nil, b.topics)
 	if len(s.subs) == 0 && s.release != nil {
 		s.release() // from now on the connection is one without a subscription
 		s.release = nil
@@ -264,20 +280,21 @@ func (b *Broker) unsubscribe(c *wire.Conn, f *wire.Frame) error {
 
 // attachAll gives the session a cursor in every topic that it covers and has none in. The lock is held.
 func (b *Broker) attachAll(s *session) {
-	wild := false
 	for p := range s.subs {
-		wild = wild || p.Wild()
+		b.attachTo(s, p)
 	}
-	if wild {
-		for _, t := range b.topics {
+}
+
+// attachTo does so for the topics that one of its patterns covers.
+func (b *Broker) attachTo(s *session, p quote.Pattern) {
+	if !p.Wild() {
+		if t := b.topics[quote.Topic(p)]; t != nil {
 			b.attach(s, t)
 		}
 		return
 	}
-	for p := range s.subs {
-		if t := b.topics[quote.Topic(p)]; t != nil {
-			b.attach(s, t)
-		}
+	for _, t := range b.topics {
+		b.attach(s, t)
 	}
 }
 
