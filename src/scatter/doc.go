@@ -17,8 +17,8 @@
 //     for it fails over, uncharged, to a twin that is not slow, and it is asked last until it answers something. A probe
 //     does that test in the background, through the breaker; no user's request is the guinea pig.
 //   - When half of the time is over, every owner of what is still open is asked, slow or suspect or not.
-//   - A call that outlives its deadline is a failure for the breaker; one that was canceled, by the caller or because it
-//     was outrun, is none.
+//   - A call that outlives its deadline is a failure for the breaker, unless it was given less than 100 ms; one that was
+//     canceled, by the caller or because it was outrun, is none.
 //
 // It is generic: it knows nothing of what is asked and does not merge answers. It keeps one distribution of latencies a
 // node, whatever is asked: questions of very different cost blur it.

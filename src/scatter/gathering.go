@@ -267,6 +267,7 @@ func (g *gathering[R]) launch(node int, keys []int, w why, free bool) {
 	}
 	g.live = append(g.live, c)
 	n.begin()
+	hasty := isHasty(ctx)
 	go func() {
 		defer cancel()
 		c.value, c.err = g.Call(ctx, node, keys)
@@ -274,7 +275,7 @@ func (g *gathering[R]) launch(node int, keys []int, w why, free bool) {
 		c.took = now - c.began
 		n.end(now, c.took, c.err == nil || g.Fault != nil && !g.Fault(c.err))
 		if !free {
-			permit.DoneErr(outcome(ctx, c.err, g.Fault), c.err)
+			permit.DoneErr(outcome(ctx, hasty, c.err, g.Fault), c.err)
 		}
 		g.answers <- c
 	}()

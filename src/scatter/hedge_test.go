@@ -213,3 +213,24 @@ func TestNothingIsHedgedWhileMostAreSlow(t *testing.T) {
 		require.LessOrEqual(t, float64(extra), 0.02*1000, "a few until it is seen, and while slow becomes normal")
 	})
 }
+
+func TestWhoLeavesNoTimeSaysNothingOfTheNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, err := breaker.New(breaker.Config{Name: "0", ConsecutiveFailures: 3, OpenFor: time.Hour, OpenMax: time.Hour})
+		require.NoError(t, err)
+		ask := func(budget time.Duration) {
+			ctx, cancel := context.WithTimeout(t.Context(), budget)
+			defer cancel()
+			_, _, err := scatter.One(ctx, b, nil, func(ctx context.Context) (int, error) { <-ctx.Done(); return 0, ctx.Err() })
+			require.Error(t, err)
+		}
+		for range 10 {
+			ask(time.Millisecond)
+		}
+		require.Equal(t, breaker.Closed, b.State())
+		for range 3 {
+			ask(100 * time.Millisecond)
+		}
+		require.Equal(t, breaker.Open, b.State())
+	})
+}

@@ -115,20 +115,30 @@ func One[R any](ctx context.Context, b *breaker.Breaker, fault func(error) bool,
 		var none R
 		return none, Skipped, err
 	}
+	hasty := isHasty(ctx)
 	r, err := ask(ctx)
-	permit.DoneErr(outcome(ctx, err, fault), err)
+	permit.DoneErr(outcome(ctx, hasty, err, fault), err)
 	if err != nil {
 		return r, Failed, err
 	}
 	return r, OK, nil
 }
 
-// outcome is what a breaker learns of a call.
-func outcome(ctx context.Context, err error, fault func(error) bool) breaker.Outcome {
+// hastyBelow is how much time a call must have been given for its failure to say anything of the node.
+const hastyBelow = 100 * time.Millisecond
+
+// isHasty reports whether a caller leaves too little time for a call that begins now.
+func isHasty(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ok && time.Until(deadline) < hastyBelow
+}
+
+// outcome is what a breaker learns of a call; a hasty one's failure is its caller's affair.
+func outcome(ctx context.Context, hasty bool, err error, fault func(error) bool) breaker.Outcome {
 	switch {
 	case err == nil:
 		return breaker.Success
-	case errors.Is(ctx.Err(), context.Canceled):
+	case hasty, errors.Is(ctx.Err(), context.Canceled):
 		return breaker.Ignored
 	case fault != nil && !fault(err):
 		return breaker.Success
