@@ -197,7 +197,7 @@ func (c *Core) publish(ctx context.Context, b *book) error {
 // store keeps the link to one shard.
 func (c *Core) store(ctx context.Context, b *book, shard int) error {
 	s := c.ledger.table.Shards()[shard]
-	l := &link{shard: shard, addr: s.Addr, instance: c.instance, book: b, ledger: c.ledger, brk: c.guards[shard]}
+	l := &link{shard: shard, addr: s.Addr, instance: c.instance, book: b, ledger: c.ledger, brk: c.guards[shard], settled: make(chan struct{}, 1)}
 	return c.keep(ctx, s.Name, s.Addr, l.serve)
 }
 

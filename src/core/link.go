@@ -27,6 +27,7 @@ type link struct {
 	book     *book
 	ledger   *ledger
 	brk      *breaker.Breaker
+	settled  chan struct{} // an APPEND of the session in work was answered; its capacity is 1
 }
 
 // serve is one session with the shard, from HELLO to its end. What was not acknowledged goes back to the queue.
@@ -104,6 +105,10 @@ func (l *link) pump(ctx context.Context, s *wire.Session) error {
 		for f := range flights {
 			if failed == nil {
 				failed = l.settle(f)
+				select {
+				case l.settled <- struct{}{}:
+				default:
+				}
 			} else {
 				f.permit.Done(breaker.Ignored)
 				_, _ = f.wait(canceled())
@@ -173,7 +178,7 @@ func (l *link) send(ctx context.Context, s *wire.Session, flights chan<- flight)
 
 // launch sends one batch. An error means that it was not sent, or that the session is gone.
 func (l *link) launch(ctx context.Context, s *wire.Session, b *batch, flights chan<- flight) error {
-	permit, err := l.brk.Acquire()
+	permit, err := l.admit(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -194,6 +199,25 @@ func (l *link) launch(ctx context.Context, s *wire.Session, b *batch, flights ch
 	permit.Done(breaker.Ignored)
 	_, _ = wait(canceled())
 	return err
+}
+
+// admit gets a permit for an APPEND. While the breaker is half-open it lets only so many be in flight: then the next one waits until
+// one is answered, for a full ramp is no fault of the session's.
+func (l *link) admit(ctx context.Context, s *wire.Session) (breaker.Permit, error) {
+	for {
+		permit, err := l.brk.Acquire()
+		if err == nil || l.brk.State() != breaker.HalfOpen {
+			return permit, err
+		}
+		select {
+		case <-l.settled:
+		case <-s.Done():
+			return permit, s.Err()
+		case <-ctx.Done():
+			return permit, ctx.Err()
+		case <-time.After(beat): // the ramp's own time may have let more in
+		}
+	}
 }
 
 // settle waits for one acknowledgement.

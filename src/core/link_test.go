@@ -50,7 +50,7 @@ func TestAShardIsToldThatSomethingWasDropped(t *testing.T) {
 	addr, hellos := hearShard(t)
 	brk, err := breaker.New(breaker.Config{Name: "shard"})
 	require.NoError(t, err)
-	l := &link{shard: shard, addr: addr, instance: "core", book: r.book, ledger: r.place, brk: brk}
+	l := &link{shard: shard, addr: addr, instance: "core", book: r.book, ledger: r.place, brk: brk, settled: make(chan struct{}, 1)}
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- l.serve(ctx, func() {}) }()
