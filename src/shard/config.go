@@ -60,6 +60,7 @@ type Config struct {
 	Engine func(dir string) (engine.Engine, error)
 
 	block blocks // positions of a block; blockSeqs. Tests have smaller ones
+	page  int    // bytes of chunks in one answer to a twin; chunksBytes
 
 	fs   vfs.FS                                                            // the disk; tests have others
 	dial func(ctx context.Context, network, addr string) (net.Conn, error) // net.Dialer's where nil

@@ -66,7 +66,7 @@ func (s *Shard) onChunks(ctx context.Context, f wire.Frame) (wire.Frame, error) 
 	v := s.engine.View()
 	defer func() { _ = v.Close() }()
 	var resp respChunks
-	room := chunksBytes
+	room := or(s.cfg.page, chunksBytes)
 	for _, run := range req.Runs {
 		if err := s.checkLost(run); err != nil {
 			return wire.Frame{}, err
@@ -121,7 +121,9 @@ func (m *mender) copyChunks(ctx context.Context, s *wire.Session, wants []want) 
 		last := got[len(got)-1].at
 		i := slices.IndexFunc(asked, func(r wire.LostRange) bool { return holdsBlock(r, last, m.shard.cfg.block) })
 		runs = runs[i:]
-		runs[0].First = m.shard.cfg.block.last(last.Block) + 1
+		if runs[0].First = m.shard.cfg.block.last(last.Block) + 1; runs[0].First > runs[0].Last {
+			runs = runs[1:] // the page ended where a run does
+		}
 	}
 	return copied, nil
 }

@@ -42,7 +42,9 @@ func (s *Shard) hello(c *wire.Conn, f wire.Frame, me *caller) {
 		_ = c.Fail(f, err)
 		return
 	}
-	me.parts = append(me.parts, h.Topics...)
+	for _, t := range h.Topics {
+		me.parts = append(me.parts, wire.HelloTopic{Topic: t.Topic, Next: t.Next}) // the records are for the broker
+	}
 	if h.More {
 		return
 	}

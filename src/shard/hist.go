@@ -63,6 +63,7 @@ func (s *Shard) history(ctx context.Context, f wire.Frame, send func(wire.Frame)
 // picture notes what is held of a query's topics, and returns a view in which all of it is stored.
 func (s *Shard) picture(q *query) engine.View {
 	for {
+		raised := s.state.raisedNow()
 		q.held, q.floors = make(map[quote.Topic][]*holding, len(q.topics)), nil
 		for _, t := range q.topics {
 			q.held[t] = s.state.holdings(t)
@@ -70,7 +71,6 @@ func (s *Shard) picture(q *query) engine.View {
 				q.floors = append(q.floors, quote.Position{Topic: t, Point: floor})
 			}
 		}
-		raised := s.state.raisedNow()
 		v := s.engine.View()
 		if s.state.raisedNow() == raised { // else retention may have let go some of it meanwhile
 			return v

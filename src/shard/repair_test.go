@@ -271,6 +271,32 @@ func TestWholeBlocksAreCopiedAsChunks(t *testing.T) {
 	require.Zero(t, r.up[0].unsealed(t))
 }
 
+// A page of chunks may end anywhere, also where a topic does.
+func TestChunksAreCopiedPageByPage(t *testing.T) {
+	r := newRig(t)
+	r.tune = func(cfg *Config) { cfg.page = 1 } // one chunk
+	for i := range 3 {
+		r.stop(i)
+		r.start(i)
+	}
+	c := newCore(r, 1000)
+	c.connect(0, 1, 2)
+	symbols := r.symbolsOf(0, 1, 3)
+	c.publish(16, symbols...) // each of one block
+	c.publish(48, symbols[0]) // and three more of one
+	c.flush()
+	r.requireSynced(0, 1, 2)
+	require.Eventually(t, func() bool { return r.up[1].unsealed(t) == 0 }, patience, often)
+	c.cut(0)
+	r.stop(0)
+	r.wipe(0)
+	r.start(0)
+	c.connect(0)
+	r.requireSynced(0, 1, 2)
+	c.requireAll(0)
+	require.Zero(t, testutil.CollectAndCount(r.up[0].met.failures), "no round of repair has failed")
+}
+
 func TestWhichBlocksLieWithinARun(t *testing.T) {
 	const size blocks = 4
 	for _, c := range []struct{ first, last, from, to uint64 }{{1, 4, 0, 0}, {1, 8, 0, 1}, {2, 8, 1, 1}, {4, 13, 1, 2}, {5, 8, 1, 1}} {

@@ -24,8 +24,8 @@ type sealed struct {
 
 // Bounds of the sealing.
 const (
-	sealGroup = 4  // chunks in one commit
-	sealRest  = 3  // rests so many times as long as it worked: what comes in goes first
+	sealGroup = 4 // chunks in one commit
+	sealRest  = 3 // rests so many times as long as it worked: what comes in goes first
 )
 
 // errNotRipe says that a block is not to be sealed after all.
