@@ -54,7 +54,7 @@ func newHub(broker string, log *slog.Logger) *hub {
 				"quotes.*":    fmt.Sprintf(`{"mode":"sampled","interval_ms":%d}`, hubInterval.Milliseconds()),
 				"status.core": `{"mode":"all"}`,
 			} {
-				if err := s.Send(wire.Frame{Type: wire.TypeSubscribe, Topic: topic, ID: 1, Payload: json.RawMessage(payload)}); err != nil {
+				if err := s.Send(wire.Frame{Type: wire.TypeSubscribe, Topic: topic, Payload: json.RawMessage(payload)}); err != nil {
 					return err
 				}
 			}

@@ -85,6 +85,11 @@ func (p *peer) quotes(ctx context.Context, symbols []quote.Symbol) (map[quote.Sy
 		return nil, err
 	}
 	var calls []begun
+	defer func() { // of those that were not waited for
+		for _, c := range calls {
+			_, _ = c.wait(over())
+		}
+	}()
 	for _, name := range symbols {
 		wait, err := s.Begin(wire.Frame{Type: wire.TypeReqQuote, Topic: string(name), BudgetMS: left(ctx)})
 		if err != nil {
@@ -93,18 +98,27 @@ func (p *peer) quotes(ctx context.Context, symbols []quote.Symbol) (map[quote.Sy
 		calls = append(calls, begun{wait, name})
 	}
 	out := make(map[quote.Symbol]asked, len(symbols))
-	for _, c := range calls {
+	for len(calls) > 0 {
+		c := calls[0]
+		calls = calls[1:]
 		f, err := c.wait(ctx)
 		var q quote.Quote
 		if err == nil {
 			q, err = judged(&f)
 		}
 		if err != nil && wire.CodeOf(err) != wire.BadSymbol {
-			return nil, err // the waits left over end with the context
+			return nil, err
 		}
 		out[c.name] = asked{q, f.Payload, err}
 	}
 	return out, nil
+}
+
+// over returns a context that has ended: for a wait that only gives up.
+func over() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
 }
 
 // judged reads of core's quote what reports are judged by: its quality and when it was received. The quote itself goes out
