@@ -87,7 +87,7 @@ func next(env func(string) string) string {
 	return fmt.Sprintf(`
   %-34s live quotes, until Ctrl-C
   %-34s price and history, and how complete they are
-  %-34s who is up, breakers, durability
+  %-34s who is up, and the breakers
   %-34s end it
 
 Without quotectl:
