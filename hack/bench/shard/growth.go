@@ -17,14 +17,8 @@ import (
 	"quotes/src/wire"
 )
 
-// Sizes of the two curves, and how long each may take: what was not reached by then is no row, and that is said.
-var (
-	histories = []int{100_000, 1_000_000, 10_000_000, 100_000_000} // records, of 64 topics
-	spreads   = []int{1, 100, 1_000, 10_000, 100_000}              // topics, of 20 records each, 20,000 at least
-)
-
 const (
-	growthTime = 25 * time.Minute
+	growthTime = 25 * time.Minute // what was not reached by then is no row, and that is said
 	batch      = 256
 	inFlight   = 16
 	asks       = 101 // questions that a point is the median of
@@ -34,7 +28,7 @@ const (
 func growth(dir string) (rows []bench.Row, err error) {
 	end := time.Now().Add(growthTime)
 	rows, err = history(filepath.Join(dir, "history"), end)
-	for _, n := range spreads {
+	for _, n := range []int{1, 100, 1_000, 10_000, 100_000} {
 		got, fault := topics(filepath.Join(dir, fmt.Sprintf("topics-%d", n)), n)
 		rows, err = append(rows, got...), errors.Join(err, fault)
 	}
@@ -50,7 +44,7 @@ func history(dir string, end time.Time) (rows []bench.Row, err error) {
 	}
 	defer func() { s.close() }()
 	had, chunks := 0, 0 // at the last stop
-	for _, size := range histories {
+	for _, size := range []int{100_000, 1_000_000, 10_000_000, 100_000_000} {
 		began := time.Now()
 		if err := s.fill(size, end); err != nil {
 			return rows, fmt.Errorf("history of %d: %w", size, err)
@@ -203,7 +197,8 @@ func topics(dir string, n int) (rows []bench.Row, err error) {
 	}
 	name := func(what string) string { return fmt.Sprintf("curve-topics-%s-%d", what, n) }
 	return []bench.Row{
-		{Name: name("append"), Unit: "ns/record", Ours: cost}, {Name: name("newest"), Unit: "ms", Ours: newest},
+		{Name: name("append"), Unit: "ns/record", Ours: cost},
+		{Name: name("newest"), Unit: "ms", Ours: newest},
 		{Name: name("memory"), Unit: "MiB", Ours: max(after-before, 0.1)},
 	}, nil
 }
