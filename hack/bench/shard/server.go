@@ -192,9 +192,12 @@ func (s *server) complete() (chunks int) {
 	return chunks
 }
 
+// reachTime is how long a value is waited for: sealing is held to a quarter of a core, and a hundred million records are a lot.
+const reachTime = 20 * time.Minute
+
 // reaches returns when a metric has reached a value, for which it is asked once in every.
 func (s *server) reaches(metric string, value int, every time.Duration) error {
-	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(every) {
+	for end := time.Now().Add(reachTime); time.Now().Before(end); time.Sleep(every) {
 		if _, err := fmt.Fprintln(s.stdin, metric); err != nil {
 			return err
 		}
@@ -206,7 +209,7 @@ func (s *server) reaches(metric string, value int, every time.Duration) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%s did not reach %d within two minutes", metric, value)
+	return fmt.Errorf("%s did not reach %d within %v", metric, value, reachTime)
 }
 
 // send appends records of one topic.
