@@ -87,7 +87,7 @@ func (p *peer) quotes(ctx context.Context, symbols []quote.Symbol) (map[quote.Sy
 	var calls []begun
 	defer func() { // of those that were not waited for
 		for _, c := range calls {
-			_, _ = c.wait(over())
+			_, _ = c.wait(wire.GivenUp())
 		}
 	}()
 	for _, name := range symbols {
@@ -112,13 +112,6 @@ func (p *peer) quotes(ctx context.Context, symbols []quote.Symbol) (map[quote.Sy
 		out[c.name] = asked{q, f.Payload, err}
 	}
 	return out, nil
-}
-
-// over returns a context that has ended: for a wait that only gives up.
-func over() context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	return ctx
 }
 
 // judged reads of core's quote what reports are judged by: its quality and when it was received. The quote itself goes out

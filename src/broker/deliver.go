@@ -93,7 +93,8 @@ func (b *Broker) collect(s *session, now time.Time, heartbeat bool) (out batch, 
 			break
 		}
 		if c.sub == nil {
-			continue // nothing covers it any more
+			s.dead-- // nothing covers it any more
+			continue
 		}
 		until, unfinished := b.advance(c, now, &out)
 		switch {

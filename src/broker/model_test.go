@@ -244,6 +244,30 @@ func TestEveryViewAddsUp(t *testing.T) {
 	}
 }
 
+// Who subscribes and unsubscribes without reading keeps its writer waiting; what is left of that has a bound.
+func TestDeadCursorsAreFewWhoeverReads(t *testing.T) {
+	rig := newRig(t, Config{})
+	for _, name := range []quote.Topic{"quotes.A", "quotes.B"} {
+		rig.put(t, name, 1, 0)
+	}
+	s := rig.join(&sub{pattern: "quotes.B", mode: wire.ModeAll})
+	rig.mu.Lock()
+	for range 10_000 {
+		s.put(&sub{pattern: "quotes.A", mode: wire.ModeAll}, rig.topics)
+		rig.attachTo(s, "quotes.A")
+		s.change("quotes.A", nil, rig.topics)
+	}
+	require.LessOrEqual(t, len(s.dirty), maxDead+3)
+	rig.mu.Unlock()
+	rig.put(t, "quotes.A", 1, 0)
+	rig.put(t, "quotes.B", 1, 0)
+	a := &auditor{t: t, what: "quotes.B", known: true, last: quote.Point{Epoch: 1, Seq: 1}}
+	rig.read(s, 10, a)
+	require.Equal(t, []quote.Point{{Epoch: 1, Seq: 2}}, a.got, "nothing of the other topic")
+	require.Zero(t, s.dead)
+	require.Empty(t, s.dirty)
+}
+
 func TestRecordsGrowTooOldAndTheNewestStays(t *testing.T) {
 	rig := newRig(t, Config{RetentionAge: time.Hour})
 	for range 5 {

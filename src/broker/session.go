@@ -2,6 +2,7 @@ package broker
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +16,9 @@ const (
 	maxInterval = time.Minute
 )
 
+// maxDead is how many dead cursors a session keeps, beside as many as it has live ones.
+const maxDead = 64
+
 // session is one connection with subscriptions. The broker's lock guards it; its writer goroutine delivers.
 type session struct {
 	conn     *wire.Conn
@@ -22,7 +26,8 @@ type session struct {
 	release  func() // of the connection's hold; nil without subscriptions
 	subs     map[quote.Pattern]*sub
 	cursors  map[*topic]*cursor
-	dirty    []*cursor // those that have something to deliver
+	dirty    []*cursor // those that have something to deliver, and dead ones
+	dead     int       // cursors in dirty that nothing covers any more
 	mute     int       // answers that must go out before anything else
 	announce bool      // a heartbeat is due at once
 	bares    int       // subscriptions of the bare kind
@@ -236,12 +241,24 @@ func (s *session) settle(c *cursor) {
 	if c.sub = s.winner(c.topic.name); c.sub == nil {
 		delete(s.cursors, c.topic)
 		delete(c.topic.readers, s)
+		if c.queue {
+			s.bury()
+		}
 		return
 	}
 	if c.sub != was {
 		c.due = time.Time{} // the old one's interval counts no more
 	}
 	s.mark(c) // another mode may have something to deliver
+}
+
+// bury notes a dead cursor in dirty. They are taken out together once they are many: one by one, thousands of them would cost the square,
+// and left to a writer that waits for its reader they would have no bound.
+func (s *session) bury() {
+	if s.dead++; s.dead > maxDead+len(s.cursors) {
+		s.dirty = slices.DeleteFunc(s.dirty, func(c *cursor) bool { return c.sub == nil })
+		s.dead = 0
+	}
 }
 
 // winner returns the most specific subscription that covers the topic, or nil.

@@ -111,7 +111,7 @@ func (l *link) pump(ctx context.Context, s *wire.Session) error {
 				}
 			} else {
 				f.permit.Done(breaker.Ignored)
-				_, _ = f.wait(canceled())
+				_, _ = f.wait(wire.GivenUp())
 			}
 			if failed != nil {
 				s.Close()
@@ -125,13 +125,6 @@ func (l *link) pump(ctx context.Context, s *wire.Session) error {
 	wg.Wait()
 	l.ledger.putBack(l.shard, unacked)
 	return errors.Join(failed, err)
-}
-
-// canceled returns a context that has ended: for a wait that only gives up.
-func canceled() context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	return ctx
 }
 
 // send puts batches on the wire until the session ends.
@@ -197,7 +190,7 @@ func (l *link) launch(ctx context.Context, s *wire.Session, b *batch, flights ch
 		err = s.Err()
 	}
 	permit.Done(breaker.Ignored)
-	_, _ = wait(canceled())
+	_, _ = wait(wire.GivenUp())
 	return err
 }
 

@@ -60,12 +60,7 @@ func (d *damage) report(err error) {
 }
 
 func (d *damage) mark(err error) error {
-	f, failed := d.fs.Create(d.fs.PathJoin(d.dir, damageMark), vfs.WriteCategoryUnspecified)
-	if failed != nil {
-		return failed
-	}
-	_, failed = io.WriteString(f, err.Error())
-	return errors.Join(failed, f.Sync(), f.Close())
+	return replaceFile(d.fs, d.dir, damageMark, err.Error())
 }
 
 // marked returns what an earlier run found, as an error that wraps [ErrDamaged], or nil.

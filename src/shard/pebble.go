@@ -23,8 +23,9 @@ const format = pebble.FormatValueSeparation
 // maxManifest is about how large a manifest may become before a new one is begun, in bytes: its witness reads it whole.
 const maxManifest = 1 << 20
 
-// Tables that lie over each other in the top level: so many are compacted at once, and with so many writes wait. It is three times what
-// pebble does by default: most rows are replaced by chunks soon, and what is compacted late is compacted away.
+// How many tables may lie over each other in the top level before it is compacted, and before writes wait for that: three times
+// pebble's defaults. Most rows are replaced by chunks soon, and what is compacted late is compacted away; until then a read may look
+// into that many more tables.
 const (
 	l0Most = 12
 	l0Stop = 36

@@ -2,6 +2,13 @@ package wire
 
 import "context"
 
+// GivenUp returns a context that has ended: for a wait that only gives up.
+func GivenUp() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}
+
 // Begin sends a request at once and returns how to wait for its one answer. Requests begun one after another go out in
 // that order. The wait must be called once, also to give up: its context bounds it.
 func (s *Session) Begin(f Frame) (wait func(context.Context) (Frame, error), err error) {
