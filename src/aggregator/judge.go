@@ -37,7 +37,8 @@ func weigh(r *report) int {
 	return n
 }
 
-// judge returns the error that a request asked for: too little coverage, a price too old, or a symbol that nobody knows.
+// judge returns the error that a request asked for: a symbol that nobody knows, too little coverage, or a price too old; in
+// that order, whichever symbol it is of.
 func judge(req *wire.ReqReport, reports []report, out json.RawMessage) error {
 	for i := range reports {
 		r, s := &reports[i], req.Symbols[i]
@@ -47,11 +48,13 @@ func judge(req *wire.ReqReport, reports []report, out json.RawMessage) error {
 		if r.Coverage < req.MinCoverage {
 			return carrying(out, wire.Errorf(wire.LowCoverage, "coverage of %s is %.3f, asked for %.3f: the report names what is missing", s, r.Coverage, req.MinCoverage))
 		}
-		if req.MaxAgeMS == nil {
-			continue
-		}
-		if p := r.CurrentPrice; p == nil || p.Quality.AgeMS == nil || *p.Quality.AgeMS > *req.MaxAgeMS {
-			return carrying(out, wire.Errorf(wire.TooStale, "price of %s is older than the asked %d ms: %s", s, *req.MaxAgeMS, age(p)))
+	}
+	if req.MaxAgeMS == nil {
+		return nil
+	}
+	for i := range reports {
+		if p := reports[i].CurrentPrice; p == nil || p.Quality.AgeMS == nil || *p.Quality.AgeMS > *req.MaxAgeMS {
+			return carrying(out, wire.Errorf(wire.TooStale, "price of %s is older than the asked %d ms: %s", req.Symbols[i], *req.MaxAgeMS, age(p)))
 		}
 	}
 	return nil

@@ -158,11 +158,7 @@ func (a *Aggregator) symbols(ctx context.Context) ([]quote.Symbol, error) {
 func (a *Aggregator) quotesOr(ctx context.Context, f *wire.Frame, req wire.ReqQuote) (any, error) {
 	single := len(req.Symbols) == 0
 	ask := wire.Frame{Type: wire.TypeReqQuote, Topic: f.Topic, Payload: f.Payload}
-	raw, _, err := scatter.One(ctx, a.core.brk, fault, func(ctx context.Context) (json.RawMessage, error) {
-		ctx, cancel := half(ctx)
-		defer cancel()
-		return a.core.raw(ctx, ask, single)
-	})
+	raw, err := a.askRaw(ctx, ask, single)
 	if err == nil {
 		return raw, nil
 	}
@@ -170,6 +166,16 @@ func (a *Aggregator) quotesOr(ctx context.Context, f *wire.Frame, req wire.ReqQu
 		return nil, err
 	}
 	return a.withoutCore(ctx, f.Topic, req.Symbols, single, err)
+}
+
+// askRaw asks core behind its breaker, within half of the time, and returns its answer as it is.
+func (a *Aggregator) askRaw(ctx context.Context, ask wire.Frame, single bool) (json.RawMessage, error) {
+	raw, _, err := scatter.One(ctx, a.core.brk, fault, func(ctx context.Context) (json.RawMessage, error) {
+		ctx, cancel := half(ctx)
+		defer cancel()
+		return a.core.raw(ctx, ask, single)
+	})
+	return raw, err
 }
 
 // withoutCore answers REQ_QUOTE while core does not.
@@ -241,9 +247,7 @@ func (a *Aggregator) defaultSymbol(ctx context.Context) (quote.Symbol, error) {
 	if a.cfg.DefaultSymbol != "" {
 		return quote.Symbol(a.cfg.DefaultSymbol), nil
 	}
-	ctx, cancel := half(ctx)
-	defer cancel()
-	raw, err := a.core.raw(ctx, wire.Frame{Type: wire.TypeReqQuote}, true)
+	raw, err := a.askRaw(ctx, wire.Frame{Type: wire.TypeReqQuote}, true)
 	if s, ok := a.first.Load().(quote.Symbol); ok && err != nil {
 		return s, nil
 	}

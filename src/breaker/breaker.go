@@ -84,17 +84,14 @@ func (b *Breaker) Acquire() (Permit, error) {
 
 // acquire is Acquire where not all calls pass. A refusal takes no lock.
 func (b *Breaker) acquire() (Permit, error) {
-	e := b.era.Load()
-	if e.state == ForcedOpen {
-		return Permit{}, b.refuse(e.refusal.Load())
-	}
-	if r := e.refusal.Load(); !e.passes && r.holds(b.now()) {
+	if r := b.era.Load().refusal.Load(); r.standing.Load() || r.holds(b.now()) {
 		return Permit{}, b.refuse(r)
 	}
 	b.mu.Lock()
 	defer b.unlock()
 	now := b.now() // anew: whoever had the lock before may have set times by a later one
-	if e = b.era.Load(); e.state == Open && b.cfg.Probe == nil && e.refusal.Load().over(now) {
+	e := b.era.Load()
+	if r := e.refusal.Load(); e.state == Open && !r.standing.Load() && !r.holds(now) {
 		b.turn(HalfOpen, "open_time_over")
 		e = b.era.Load()
 	}
@@ -105,8 +102,9 @@ func (b *Breaker) acquire() (Permit, error) {
 		if ticket := b.admit(now); ticket != 0 {
 			return Permit{b, e, now, ticket}, nil
 		}
+		return Permit{}, b.refuse(b.wait(e, now))
 	}
-	return Permit{}, b.refuse(b.renew(e, now))
+	return Permit{}, b.refuse(e.refusal.Load())
 }
 
 func (b *Breaker) refuse(r *refusal) error {

@@ -102,7 +102,7 @@ func TestOperatorsWordLasts(t *testing.T) {
 		b.Trip()
 		b.Trip()
 		time.Sleep(time.Hour)
-		require.Equal(t, breaker.OpenError{Name: "b", State: breaker.ForcedOpen}, *refusal(t, b))
+		require.EqualError(t, refusal(t, b), "breaker b is forced-open")
 		b.Disable()
 		call(t, b, bad, bad, bad)
 		require.Equal(t, breaker.Disabled, b.State())
@@ -112,9 +112,11 @@ func TestOperatorsWordLasts(t *testing.T) {
 		call(t, b, bad)
 		b.Reset()
 		call(t, b, ok)
+		b.Reset()
+		require.Zero(t, b.Snapshot().Counts.Calls, "a closed one forgets too")
 		require.Equal(t, []string{
 			"closed>forced-open tripped", "forced-open>disabled disabled", "disabled>closed reset",
-			"closed>open consecutive_failures", "open>closed reset",
+			"closed>open consecutive_failures", "open>closed reset", "closed>closed reset",
 		}, l.words())
 	})
 }
@@ -221,7 +223,7 @@ func TestRetryAfterLengthensTheOpenTime(t *testing.T) {
 		time.Sleep(20 * time.Second)
 		call(t, b, bad)
 		require.Equal(t, 40*time.Second, l.list()[0].OpenFor, "what was said before holds")
-		require.Equal(t, 40*time.Second, refusal(t, b).RetryAfter)
+		require.Equal(t, 40*time.Second, refusal(t, b).RetryAfter())
 		time.Sleep(40*time.Second - 1)
 		refused(t, b)
 		time.Sleep(time.Nanosecond)

@@ -27,8 +27,8 @@
 //   - Totals never shrink, and each permit that comes back is in exactly one of successes, failures, ignored and late, or
 //     is a trial that expired.
 //   - A clock that jumps ahead ends leases and open times, one that goes back ends open times at once: no jump locks it.
-//   - The calls of a closed breaker, and refusals, take no lock and allocate nothing, but for the error, which is made
-//     anew at most once a millisecond. Each side of a call reads the clock once.
+//   - The calls of a closed breaker, and refusals, take no lock and allocate nothing: those who are refused share one error.
+//     Each side of a call reads the clock once, and refusals of an open time only in its last milliseconds.
 //
 // It does not bound the calls of a closed breaker, retry, or set deadlines. A half-open breaker waits for callers: a probe
 // leads there, but only calls close it. Where nobody calls it stays half-open, and the next calls are its trials. While

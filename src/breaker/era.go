@@ -1,7 +1,6 @@
 package breaker
 
 import (
-	"math"
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
@@ -23,7 +22,9 @@ type era struct {
 
 func (b *Breaker) newEra(s State, generation uint64) *era {
 	e := &era{state: s, passes: s == Closed || s == Disabled, generation: generation, since: time.Now(), before: b.tally.counts()}
-	e.refusal.Store(&refusal{err: OpenError{Name: b.cfg.Name, State: s}})
+	r := &refusal{err: OpenError{Name: b.cfg.Name, State: s}}
+	r.standing.Store(s == ForcedOpen)
+	e.refusal.Store(r)
 	e.window.init(&b.cfg)
 	return e
 }
@@ -46,18 +47,18 @@ func (b *Breaker) counts(e *era) Counts {
 	return n
 }
 
-// refusal is the error that callers get, made once in a while rather than once a call. It never changes; a new one takes
-// its place, under the lock.
+// refusal is the error that callers get, made once for all of them. It never changes, but for the end of standing; where
+// it is not good any more a new one takes its place, under the lock.
 type refusal struct {
 	err         OpenError
-	made, fresh time.Duration // from when until when it may be given as it is
-	from, until time.Duration // the open time
+	from, until time.Duration // when it may be given as it is: the open time, or until a half-open breaker's next slot is free
+	standing    atomic.Bool   // it may be, whatever the clock says: nobody needs to look
 }
 
-func (r *refusal) holds(now time.Duration) bool { return r.made <= now && now < r.fresh }
+func (r *refusal) holds(now time.Duration) bool { return r.from <= now && now < r.until }
 
-// over reports whether the open time is over. It is also over when the clock has gone back to before it.
-func (r *refusal) over(now time.Duration) bool { return now < r.from || now >= r.until }
+// early is how long before an open time ends its refusals begin to read the clock: timers may be late, clocks are not.
+const early = 5 * time.Millisecond
 
 // hold keeps an open era from trying again: for a time that doubles with every failed return, or for least, with 20 % of
 // jitter, and never until before notBefore. The lock is held.
@@ -68,30 +69,25 @@ func (b *Breaker) hold(e *era, least, notBefore time.Duration) time.Duration {
 	}
 	now := b.now()
 	d = max(time.Duration(float64(max(d, least))*(0.8+0.4*rand.Float64())), notBefore-now)
-	e.refusal.Store(&refusal{err: OpenError{Name: b.cfg.Name, State: Open}, from: now, until: now + d})
+	r := &refusal{from: now, until: now + d}
+	r.err = OpenError{Name: b.cfg.Name, State: Open, clock: b.now, from: r.from, until: r.until}
+	switch {
+	case b.cfg.Probe != nil:
+		r.standing.Store(true) // the probe decides
+	case b.cfg.Clock == nil:
+		r.standing.Store(true)
+		time.AfterFunc(d-min(d/8, early), func() { r.standing.Store(false) })
+	}
+	e.refusal.Store(r)
 	return d
 }
 
-// renew returns the refusal of now, and keeps it for as long as it is good. The lock is held.
-func (b *Breaker) renew(e *era, now time.Duration) *refusal {
-	r := *e.refusal.Load()
-	r.made, r.fresh = now, math.MaxInt64
-	switch {
-	case e.state == HalfOpen:
-		r.fresh = b.half.nextFree()
-	case !r.over(now):
-		r.err.RetryAfter = r.until - now
-		r.fresh = min(now+max(r.err.RetryAfter/32, time.Millisecond), r.until)
-	default:
-		r.err.RetryAfter = 0 // the probe decides
-	}
-	e.refusal.Store(&r)
-	return &r
+// wait returns the refusal of a half-open breaker of now: it is good until the oldest lease ends. The lock is held.
+func (b *Breaker) wait(e *era, now time.Duration) *refusal {
+	r := &refusal{err: e.refusal.Load().err, from: now, until: b.half.nextFree()}
+	e.refusal.Store(r)
+	return r
 }
 
-// stale makes the next caller look for itself.
-func (e *era) stale() {
-	r := *e.refusal.Load()
-	r.fresh = r.made
-	e.refusal.Store(&r)
-}
+// stale makes the next caller of a half-open breaker look for itself. The lock is held.
+func (e *era) stale() { e.refusal.Store(&refusal{err: e.refusal.Load().err}) }

@@ -66,7 +66,7 @@ func (t Transition) Attrs() []any {
 	return []any{
 		"breaker", t.Breaker, "from", t.From, "to", t.To, "rule", t.Rule, "generation", t.Generation,
 		"calls", t.Counts.Calls, "failures", t.Counts.Failures, "slow", t.Counts.Slow, "consecutive_failures", t.Counts.ConsecutiveFailures,
-		"refused", t.Counts.Refused, "p50_ms", millis(t.P50), "p99_ms", millis(t.P99), "open_for_ms", millis(t.OpenFor),
+		"ignored", t.Counts.Ignored, "late", t.Counts.Late, "expired", t.Counts.Expired, "refused", t.Counts.Refused, "p50_ms", millis(t.P50), "p99_ms", millis(t.P99), "open_for_ms", millis(t.OpenFor),
 	}
 }
 

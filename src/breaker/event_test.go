@@ -110,6 +110,17 @@ func TestJSON(t *testing.T) {
 }
 
 func TestOpenErrorSaysWhen(t *testing.T) {
-	require.EqualError(t, &breaker.OpenError{Name: "b", State: breaker.Open, RetryAfter: 1500 * time.Millisecond}, "breaker b is open, retry in 1.5s")
-	require.EqualError(t, &breaker.OpenError{Name: "b", State: breaker.HalfOpen}, "breaker b is half-open")
+	synctest.Test(t, func(t *testing.T) {
+		b, _ := guard(t, breaker.Config{ConsecutiveFailures: 1, OpenFor: time.Second})
+		acquire(t, b, 1)[0].DoneAfter(bad, 3*time.Second)
+		time.Sleep(1500 * time.Millisecond)
+		why := refusal(t, b)
+		require.EqualError(t, why, "breaker b is open, retry in 1.5s")
+		time.Sleep(time.Second)
+		require.EqualError(t, why, "breaker b is open, retry in 500ms")
+		time.Sleep(time.Second)
+		require.EqualError(t, why, "breaker b is open")
+		acquire(t, b, 1)
+		require.EqualError(t, refusal(t, b), "breaker b is half-open")
+	})
 }

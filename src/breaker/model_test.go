@@ -21,15 +21,22 @@ type model struct {
 	tripped    int    // the closed generation that ended with a trip, -1 where there was none
 	under      int    // results of it that came late: so many were under way beside the one that tripped
 	reopened   int    // returns that failed in a row
-	from, till time.Duration
+	till       time.Duration
 	leases     map[int]time.Duration // of trials under way, by number: when they end
 	trials     int                   // given out so far
 	step       int
-	seen       []mark // results within this step
-	lateSince  bool   // a late result came since the last refusal: the limit may have risen without anybody knowing
+	seen       []mark                // results within this step
+	lateSince  bool                  // a late result came since the last refusal: the limit may have risen without anybody knowing
+	notBefore  map[int]time.Duration // what retry-after said, by the generation of the call
 }
 
-type mark struct{ failed, slow bool }
+// mark is what was wrong with a call, and in which tenth of a time window it ended.
+type mark struct {
+	failed, slow bool
+	tick         int64
+}
+
+func (k mark) bad() bool { return k.failed || k.slow }
 
 // lent is a permit of both.
 type lent struct {
@@ -109,9 +116,23 @@ func (m *model) breaks(n breaker.Counts, least, of int) bool {
 	return n.Failures > 0 && float64(n.Failures) >= m.cfg.FailureRate*float64(of) || n.Slow > 0 && float64(n.Slow) >= m.cfg.SlowRate*float64(of)
 }
 
+// tick numbers the tenths of a time window.
+func (m *model) tick(now time.Duration) int64 {
+	if m.cfg.WindowTime == 0 {
+		return 0
+	}
+	return int64(now / (m.cfg.WindowTime / 10))
+}
+
 // latest are the counts that the rules of a closed breaker judge. A row of failures may be longer than the window.
-func (m *model) latest() breaker.Counts {
-	n := count(m.window[max(0, len(m.window)-m.cfg.Window):])
+func (m *model) latest(now time.Duration) breaker.Counts {
+	begin := max(0, len(m.window)-m.cfg.Window)
+	if m.cfg.WindowTime > 0 {
+		for begin = len(m.window); begin > 0 && m.window[begin-1].tick > m.tick(now)-10; {
+			begin--
+		}
+	}
+	n := count(m.window[begin:])
 	n.ConsecutiveFailures = count(m.window).ConsecutiveFailures
 	return n
 }
@@ -137,11 +158,11 @@ func (m *model) done(p lent, o breaker.Outcome, now time.Duration) breaker.Verdi
 		return breaker.Expired
 	}
 	if o != breaker.Ignored {
-		k := mark{o == breaker.Failure, took >= m.cfg.SlowCall}
+		k := mark{o == breaker.Failure, took >= m.cfg.SlowCall, m.tick(now)}
 		m.window = append(m.window, k)
 		if p.trial != 0 {
 			m.settle(k)
-		} else if n := m.latest(); m.state == breaker.Closed && k != (mark{}) && m.breaks(n, m.cfg.MinCalls, int(n.Calls)) {
+		} else if n := m.latest(now); m.state == breaker.Closed && k.bad() && m.breaks(n, m.cfg.MinCalls, int(n.Calls)) {
 			m.turn(breaker.Open)
 		}
 	}
@@ -156,7 +177,7 @@ func (m *model) settle(k mark) {
 	m.seen = append(m.seen, k)
 	bad := 0
 	for _, k := range m.seen {
-		if k != (mark{}) {
+		if k.bad() {
 			bad++
 		}
 	}
@@ -182,8 +203,11 @@ func (m *model) openTime(t *testing.T, now, got time.Duration) {
 	for range m.reopened {
 		want = min(2*want, m.cfg.OpenMax)
 	}
-	require.InDelta(t, float64(want), float64(got), 0.2*float64(want)+1)
-	m.from, m.till = now, now+got
+	if asked := m.notBefore[m.generation-1] - now; got != asked {
+		require.Greater(t, got, asked)
+		require.InDelta(t, float64(want), float64(got), 0.2*float64(want)+1)
+	}
+	m.till = now + got
 }
 
 func TestAMillionRandomStepsAgreeWithTheModel(t *testing.T) {
@@ -211,9 +235,12 @@ func walk(t *testing.T, r *rand.Rand, n int) {
 		OnTransition: func(tr breaker.Transition) { openFor = tr.OpenFor; moved++ },
 	}
 	cfg.MinCalls = 1 + r.IntN(cfg.Window)
+	if r.IntN(3) == 0 {
+		cfg.WindowTime = time.Second
+	}
 	b, err := breaker.New(cfg)
 	require.NoError(t, err)
-	m := &model{cfg: cfg, tripped: -1, leases: map[int]time.Duration{}}
+	m := &model{cfg: cfg, tripped: -1, leases: map[int]time.Duration{}, notBefore: map[int]time.Duration{}}
 	var out []lent
 	failing := 0.2
 	for i := range n {
@@ -225,7 +252,7 @@ func walk(t *testing.T, r *rand.Rand, n int) {
 			force := []func(){b.Trip, b.Disable, b.Reset}[k%3]
 			to := []breaker.State{breaker.ForcedOpen, breaker.Disabled, breaker.Closed}[k%3]
 			force()
-			if m.state != to {
+			if m.state != to || to == breaker.Closed {
 				m.turn(to)
 			}
 		case k < 200:
@@ -255,23 +282,28 @@ func walk(t *testing.T, r *rand.Rand, n int) {
 			if r.Float64() < failing {
 				o = breaker.Outcome(1 + r.IntN(2))
 			}
+			var after time.Duration
+			if r.IntN(20) == 0 {
+				after = time.Duration(r.Int64N(int64(time.Second)))
+				m.notBefore[p.generation] = max(m.notBefore[p.generation], now+after)
+			}
 			want := m.done(p, o, now)
-			require.Equal(t, want, p.permit.Done(o), "step %d, %s", i, m.state)
+			require.Equal(t, want, p.permit.DoneAfter(o, after), "step %d, %s", i, m.state)
 		}
 		if m.state == breaker.Open && m.generation != before {
 			m.openTime(t, now, openFor)
 		}
 		require.Equal(t, m.state, b.State(), "step %d", i)
 		if i%16 == 0 {
-			m.same(t, b.Snapshot(), i)
+			m.same(t, b.Snapshot(), now, i)
 		}
 	}
 	require.Equal(t, m.generation, moved, "each transition is told once")
 }
 
-func (m *model) same(t *testing.T, s breaker.Snapshot, step int) {
+func (m *model) same(t *testing.T, s breaker.Snapshot, now time.Duration, step int) {
 	require.EqualValues(t, m.generation, s.Generation, "step %d", step)
-	want := m.latest()
+	want := m.latest(now)
 	got := breaker.Counts{Calls: s.Counts.Calls, Failures: s.Counts.Failures, Slow: s.Counts.Slow, ConsecutiveFailures: s.Counts.ConsecutiveFailures}
 	require.Equal(t, want, got, "step %d, %s", step, m.state)
 	if m.state == breaker.HalfOpen {

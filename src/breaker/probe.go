@@ -41,7 +41,7 @@ func (b *Breaker) due() (time.Duration, *era, <-chan struct{}) {
 	defer b.mu.Unlock()
 	e, now := b.era.Load(), b.now()
 	r := e.refusal.Load()
-	if r.over(now) {
+	if !r.holds(now) {
 		return 0, e, b.changed
 	}
 	return r.until - now, e, b.changed

@@ -33,15 +33,28 @@ var ErrOpen = errors.New("breaker open")
 type OpenError struct {
 	Name  string
 	State State
-	// RetryAfter is when it may be worth asking again, at most 1 ms or a thirty-second part too long; 0 where unknown:
-	// a trial or a probe is awaited, or an operator.
-	RetryAfter time.Duration
+
+	clock       func() time.Duration // the breaker's
+	from, until time.Duration        // the open time
+}
+
+// RetryAfter is how long it is from now until it may be worth asking again; 0 where unknown: a trial or a probe is awaited,
+// or an operator.
+func (e *OpenError) RetryAfter() time.Duration {
+	if e.clock == nil {
+		return 0
+	}
+	now := e.clock()
+	if now < e.from { // the clock has gone back, and ended the open time
+		return 0
+	}
+	return max(e.until-now, 0)
 }
 
 // Error names the breaker and its state.
 func (e *OpenError) Error() string {
-	if e.RetryAfter > 0 {
-		return fmt.Sprintf("breaker %s is %s, retry in %v", e.Name, e.State, e.RetryAfter.Round(time.Millisecond))
+	if after := e.RetryAfter(); after > 0 {
+		return fmt.Sprintf("breaker %s is %s, retry in %v", e.Name, e.State, after.Round(time.Millisecond))
 	}
 	return fmt.Sprintf("breaker %s is %s", e.Name, e.State)
 }

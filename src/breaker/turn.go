@@ -66,13 +66,13 @@ func (b *Breaker) Trip() { b.force(ForcedOpen, "tripped") }
 // Disable lets everything through until Reset: calls are counted, but open nothing.
 func (b *Breaker) Disable() { b.force(Disabled, "disabled") }
 
-// Reset closes the breaker and forgets what it has counted.
+// Reset closes the breaker and forgets what it has counted; a closed one too, which begins a new generation.
 func (b *Breaker) Reset() { b.force(Closed, "reset") }
 
 func (b *Breaker) force(to State, rule string) {
 	b.mu.Lock()
 	defer b.unlock()
-	if b.State() != to {
+	if b.State() != to || to == Closed {
 		b.turn(to, rule)
 	}
 }

@@ -44,6 +44,7 @@ func TestOneAnswerOneExitCode(t *testing.T) {
 	const q, r, st = wire.TypeReqQuote, wire.TypeReqReport, wire.TypeReqStatus
 	low := "ERROR " + `{"code":"low_coverage","message":"coverage 0.5 is below 1","report":` + partial + `}`
 	old := "ERROR " + `{"code":"too_stale","message":"price is 60120 ms old, more than 1000","report":` + unlive + `}`
+	both := "ERROR " + `{"code":"too_stale","message":"price is 60120 ms old, more than 1000","report":[` + unlive + "," + partial + `]}`
 	for _, tt := range []struct {
 		name, line string
 		code       int
@@ -73,6 +74,7 @@ func TestOneAnswerOneExitCode(t *testing.T) {
 		{"report-refused-partial-json", "report PETR4 -o ndjson", ExitPartial, map[string][]string{r: {low}}},
 		{"report-accepted-partial", "report PETR4 --min-coverage 0", ExitPartial, map[string][]string{r: {partial}}},
 		{"report-refused-stale", "report VALE3 --max-age 1s", ExitStale, map[string][]string{r: {old}}},
+		{"report-refused-stale-and-partial", "report VALE3 PETR4 --max-age 1s --min-coverage 0", ExitPartial, map[string][]string{r: {both}}},
 		{"report-stale", "report VALE3", ExitStale, map[string][]string{r: {unlive}}},
 		{"report-partial-before-stale", "report VALE3 PETR4 --min-coverage 0", ExitPartial, map[string][]string{r: {"[" + unlive + "," + partial + "]"}}},
 		{"report-without-price", "report PETR4", ExitStale, map[string][]string{r: {priceless}}},

@@ -109,7 +109,10 @@ func (a *app) report(ctx context.Context, f reportFlags, args []string) error {
 	if err := a.printReports(asked, reports, raws); err != nil {
 		return err
 	}
-	if refused != nil {
+	switch {
+	case wire.CodeOf(refused) == wire.TooStale && incomplete(reports) != nil:
+		return incomplete(reports)
+	case refused != nil:
 		return advise(refused)
 	}
 	return worth(reports)
@@ -142,13 +145,23 @@ func advise(err error) error {
 	return err
 }
 
-// worth returns nil for complete and live reports, else an error with code 3 or 4.
-func worth(reports []wire.Report) error {
-	var prices []quote.Quote
+// incomplete returns an error with code 3 where a report is not complete.
+func incomplete(reports []wire.Report) error {
 	for _, r := range reports {
 		if r.Coverage < 1 {
 			return &coded{ExitPartial, fmt.Errorf("coverage is %s, not 1; what is down: quotectl status", share(r.Coverage))}
 		}
+	}
+	return nil
+}
+
+// worth returns nil for complete and live reports, else an error with code 3 or 4.
+func worth(reports []wire.Report) error {
+	if err := incomplete(reports); err != nil {
+		return err
+	}
+	var prices []quote.Quote
+	for _, r := range reports {
 		if r.CurrentPrice == nil {
 			r.CurrentPrice = &quote.Quote{} // no price is no live price
 		}

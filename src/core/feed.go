@@ -61,8 +61,10 @@ func (f *feed) run(ctx context.Context) error {
 // await waits until the breaker may let a call through.
 func (f *feed) await(ctx context.Context, err error) {
 	wait := callEvery
-	if open, ok := errors.AsType[*breaker.OpenError](err); ok && open.RetryAfter > 0 {
-		wait = min(wait, open.RetryAfter)
+	if open, ok := errors.AsType[*breaker.OpenError](err); ok {
+		if after := open.RetryAfter(); after > 0 {
+			wait = min(wait, after)
+		}
 	}
 	t := time.NewTimer(wait)
 	defer t.Stop()
@@ -168,8 +170,14 @@ func (st *stream) fail(err error) {
 	}
 }
 
+// session is what watch needs of a [wire.Session].
+type session interface {
+	Done() <-chan struct{}
+	Err() error
+}
+
 // watch looks for silence, closes the breaker's calls and ends with the session.
-func (st *stream) watch(ctx context.Context, s *wire.Session) error {
+func (st *stream) watch(ctx context.Context, s session) error {
 	look, call := time.NewTicker(watchEvery), time.NewTicker(callEvery)
 	defer look.Stop()
 	defer call.Stop()
