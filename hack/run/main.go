@@ -28,8 +28,12 @@ func command(ctx context.Context, args []string, env func(string) string, stdout
 		return fmt.Errorf("%d arguments: want one of up, down, fg", len(args))
 	}
 	r := runner{dir: "out/run", stdout: stdout, readyWait: readyWait, leaveWait: leaveWait}
+	flags := env
+	if args[0] == "down" {
+		flags = func(string) string { return "" } // whatever they were started with, or would be now
+	}
 	var err error
-	if r.all, err = processes("bin", env); err != nil {
+	if r.all, err = processes("bin", flags); err != nil {
 		return err
 	}
 	switch args[0] {

@@ -58,6 +58,13 @@ func TestNextFitsTheMarket(t *testing.T) {
 	require.NotContains(t, replay, "PETR4")
 }
 
+func TestDownDoesNotAskWhatIsReplayed(t *testing.T) {
+	t.Chdir(t.TempDir())
+	var out, errOut bytes.Buffer
+	require.Zero(t, run([]string{"down"}, environment(map[string]string{"SNAPSHOTS": "s", "RATE": "x"}), &out, &errOut), errOut.String())
+	require.Equal(t, "nothing was running\n", out.String())
+}
+
 func TestUsage(t *testing.T) {
 	for _, args := range [][]string{nil, {"sideways"}, {"up", "down"}} {
 		var out, errOut bytes.Buffer

@@ -141,6 +141,12 @@ func TestTheBareTopicCourtesy(t *testing.T) {
 		last = s.line()
 	}
 	require.Contains(t, last, `"topic":"PETR4"`, "a half-closed reader goes on reading")
+
+	s = dial(t, b)
+	s.send(`{"type":"SUBSCRIBE","topic":"PETR4","payload":{"interval_ms":1500}}`)
+	require.Contains(t, s.line(), `"seq":4,"snapshot":true`)
+	c.publish("quotes.PETR4", epoch, 5, 6, 7)
+	require.Regexp(t, `"seq":7,.*"skipped":2,"why":"sampled"`, s.line(), "a payload that names no mode leaves it sampled")
 }
 
 func TestResumeGoesOnBehindThePosition(t *testing.T) {

@@ -88,7 +88,7 @@ func parseSubscribe(f *wire.Frame) (*sub, error) {
 	if err != nil {
 		return parseBare(f)
 	}
-	s := &sub{pattern: p}
+	s := &sub{pattern: p, mode: wire.ModeAll}
 	return s, s.options(f)
 }
 
@@ -98,14 +98,11 @@ func parseBare(f *wire.Frame) (*sub, error) {
 	if err != nil {
 		return nil, wire.Errorf(wire.BadSymbol, "%.40q is no topic, pattern or symbol: want quotes.SYMBOL, trades.SYMBOL, status.core, quotes.*, trades.*, * or SYMBOL", f.Topic)
 	}
-	s := &sub{pattern: quote.Pattern(quote.TopicOf(quote.Quotes, symbol)), bare: true}
-	if len(f.Payload) == 0 {
-		f.Payload = []byte(`{"mode":"sampled"}`)
-	}
+	s := &sub{pattern: quote.Pattern(quote.TopicOf(quote.Quotes, symbol)), bare: true, mode: wire.ModeSampled}
 	return s, s.options(f)
 }
 
-// options reads the payload, where there is one.
+// options reads the payload, where there is one. What it does not say stays as it is, or has the protocol's default.
 func (s *sub) options(f *wire.Frame) error {
 	var req wire.Subscribe
 	if len(f.Payload) > 0 {
@@ -113,11 +110,11 @@ func (s *sub) options(f *wire.Frame) error {
 			return err
 		}
 	}
-	s.mode, s.interval, s.snapshot, s.from = req.Mode, time.Duration(req.IntervalMS)*time.Millisecond, true, req.From
+	s.interval, s.snapshot, s.from = time.Duration(req.IntervalMS)*time.Millisecond, true, req.From
 	if req.Snapshot != nil {
 		s.snapshot = *req.Snapshot
 	}
-	s.mode = cmp.Or(s.mode, wire.ModeAll)
+	s.mode = cmp.Or(req.Mode, s.mode)
 	s.interval = cmp.Or(s.interval, defInterval)
 	switch {
 	case s.mode != wire.ModeAll && s.mode != wire.ModeLatest && s.mode != wire.ModeSampled:
