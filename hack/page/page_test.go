@@ -102,7 +102,8 @@ func TestThePageShowsAnOutageFromLiveToLive(t *testing.T) {
 	b.visit(url)
 	b.until("live", live)
 	b.until("coverage", `document.getElementById('coverage').innerText === '100 %'`)
-	b.until("processes", `document.querySelectorAll('#processes [data-state="up"]').length === 7`)
+	b.until("processes", `document.querySelectorAll('#processes .pill[data-state="up"]').length === 7`)
+	b.until("who is connected to whom", `document.querySelectorAll('#processes [data-process="core"] .peers [data-state="up"]').length >= 4`)
 	b.until("breaker", `document.getElementById('breaker').innerText === 'closed'`)
 	b.until("subscribers", `document.querySelectorAll('#subscribers tr').length >= 1`)
 	b.until("sparklines", `document.querySelectorAll('.quote polyline').length === 4 && document.querySelector('.quote polyline').getAttribute('points') !== ''`)
@@ -120,6 +121,7 @@ func TestThePageShowsAnOutageFromLiveToLive(t *testing.T) {
 
 	s.stop("shard-1")
 	b.until("a dead shard", `document.querySelector('#processes [data-process="shard-1"] .pill').innerText === 'down' && document.getElementById('coverage').innerText === '100 %'`)
+	b.until("core has lost it", `document.querySelectorAll('#processes [data-process="core"] .peers [data-state="down"]').length === 1`)
 	s.stop("shard-2")
 	b.until("two dead shards", `parseFloat(document.getElementById('coverage').innerText) < 100`)
 	b.shot("two-shards-down")

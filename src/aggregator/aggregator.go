@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"quotes/src/placement"
 	"quotes/src/quote"
@@ -33,6 +34,7 @@ type Aggregator struct {
 	since    time.Time
 	first    atomic.Value // quote.Symbol: the default symbol, once known
 	quiet    limiter      // of reports for silent clients
+	working  *semaphore.Weighted
 }
 
 // New checks the configuration and listens. Run must follow.
@@ -49,7 +51,7 @@ func New(cfg Config) (*Aggregator, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--shards: %w", err)
 	}
-	a := &Aggregator{cfg: cfg, table: table, since: time.Now(), quiet: limiter{perSecond: silentReports}}
+	a := &Aggregator{cfg: cfg, table: table, since: time.Now(), quiet: limiter{perSecond: silentReports}, working: newWork()}
 	if a.core, err = newPeer("core", cfg.Core, cfg.Log); err != nil {
 		return nil, err
 	}

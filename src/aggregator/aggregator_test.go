@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -53,6 +54,18 @@ type world struct {
 	addr   string
 	core   *fake
 	shards []*fake
+	mu     sync.Mutex
+	slow   func() // what the first question for history waits for; nil: nothing
+	leave  func() // begins the end of the aggregator
+}
+
+// once returns what to wait for, to the first who asks.
+func (w *world) once() func() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	slow := w.slow
+	w.slow = nil
+	return slow
 }
 
 func build(t *testing.T, cfg aggregator.Config) *world {
@@ -78,6 +91,9 @@ func build(t *testing.T, cfg aggregator.Config) *world {
 			if f.Type != wire.TypeReqHist || f.Decode(&req) != nil {
 				return wire.Make(wire.TypeRespStatus, wire.Status{Process: "shard", Version: "x"}), nil
 			}
+			if slow := w.once(); slow != nil {
+				slow()
+			}
 			resp := wire.RespHist{Records: []wire.Record{}, InSync: map[int]bool{}}
 			for _, s := range req.Symbols {
 				resp.InSync[placement.Slot(string(s))] = true
@@ -98,6 +114,7 @@ func build(t *testing.T, cfg aggregator.Config) *world {
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()
 	t.Cleanup(func() { cancel(); require.NoError(t, <-done) })
+	w.leave = cancel
 	w.addr = a.Addr()
 	return w
 }

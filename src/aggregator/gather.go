@@ -58,6 +58,7 @@ func (a *Aggregator) ask(ctx context.Context, slots []int, names [][]quote.Symbo
 			h := p.of(key)
 			return h != nil && h.inSync[slots[key]]
 		},
+		Answered: func(p part, key int) bool { return p.by[key] != nil },
 		Again: func(node int, err error) bool {
 			if r := reason(err); r != breakerOpen && r != notConnected {
 				return false
@@ -133,27 +134,44 @@ func (f *found) refused() error {
 	return nil
 }
 
-// sources writes the shards' rows for one key. A shard is ok when it is in sync for what it answered, stale where not.
+// sources writes the shards' rows for one key. A shard that answered it is ok when it is in sync for it, stale where not,
+// whatever became of other keys.
 func (f *found) sources(key int) (out []wire.Source, errs []string) {
 	for i := range f.Rows {
 		row := &f.Rows[i]
 		if !slices.Contains(row.Asked, key) {
 			continue
 		}
-		s := source(row.Name, row.State, row.Err, row.Took)
+		state, err := f.stateOf(row, key)
+		s := source(row.Name, state, err, row.Took)
 		s.Hedged = row.Hedged
-		switch row.State {
-		case scatter.Stale:
+		switch {
+		case state == scatter.Stale:
 			s.Reason = "not_in_sync"
-		case scatter.OK:
-		default:
-			if !errors.Is(row.Err, scatter.ErrOutrun) {
-				errs = append(errs, row.Name+": "+row.Err.Error())
-			}
+		case state != scatter.OK && !errors.Is(err, scatter.ErrOutrun):
+			errs = append(errs, row.Name+": "+err.Error())
 		}
 		out = append(out, s)
 	}
 	return out, errs
+}
+
+// stateOf is what became of a node for one key of those that it was asked for.
+func (f *found) stateOf(row *scatter.Row[part], key int) (scatter.State, error) {
+	for i := range row.Answers {
+		h := row.Answers[i].Value.of(key)
+		switch {
+		case h == nil:
+		case h.inSync[f.slots[key]]:
+			return scatter.OK, nil
+		default:
+			return scatter.Stale, nil
+		}
+	}
+	if row.State == scatter.OK || row.State == scatter.Stale { // for others
+		return scatter.Skipped, scatter.ErrOutrun
+	}
+	return row.State, row.Err
 }
 
 func source(name string, state scatter.State, err error, took time.Duration) wire.Source {

@@ -30,18 +30,41 @@ func (a *Aggregator) reqHist(ctx context.Context, f *wire.Frame) (any, error) {
 	}
 	resp, err := a.history(ctx, &req, limit)
 	if err == nil {
-		err = a.strangers(req.Symbols, resp)
+		err = a.strangers(ctx, &req, resp)
 	}
 	if err != nil {
 		return nil, err
 	}
+	size := 0
+	for t, ranges := range resp.Ranges {
+		size += len(t) + len(ranges)*rangeBytes
+	}
+	if size > answerBytes/2 {
+		return nil, wire.Errorf(wire.TooLarge, "the ranges alone take about %d bytes: name fewer symbols", size)
+	}
+	resp.Records, resp.More = cut(resp.Records, resp.More, answerBytes-size)
 	return resp, nil
 }
 
-// history gathers one page.
+// cut keeps of the records what fits into an answer.
+func cut(records []wire.Record, more bool, room int) ([]wire.Record, bool) {
+	for i := range records {
+		if room -= len(records[i].Payload) + 128; room < 0 {
+			return records[:i], true
+		}
+	}
+	return records, more
+}
+
+// history gathers one page; its records and its ranges may be more than goes into one answer.
 func (a *Aggregator) history(ctx context.Context, req *wire.ReqHist, limit int) (*wire.RespHist, error) {
 	ctx, cancel := within(ctx)
 	defer cancel()
+	done, err := a.work(ctx, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	slots, names := bySlot(req.Symbols)
 	f := a.ask(ctx, slots, names, func(ctx context.Context, p *peer, keys []int) (part, error) {
 		r := *req
@@ -57,22 +80,11 @@ func (a *Aggregator) history(ctx context.Context, req *wire.ReqHist, limit int) 
 	}
 	m := merger{byPosition: req.After != nil || req.Before != nil, desc: req.Order == wire.Desc}
 	records, more := m.merge(f.answers(), limit)
-	resp := &wire.RespHist{Records: []wire.Record{}, More: more, Ranges: unite(f.answers())}
+	resp := &wire.RespHist{Records: make([]wire.Record, len(records)), More: more, Ranges: unite(f.answers())}
 	coverage := f.Coverage()
 	resp.Coverage, resp.Missing = &coverage, f.missing()
-	size := 0
-	for t, ranges := range resp.Ranges {
-		size += len(t) + len(ranges)*rangeBytes
-	}
-	if size > answerBytes/2 {
-		return nil, wire.Errorf(wire.TooLarge, "the ranges alone take about %d bytes: name fewer symbols", size)
-	}
-	for _, r := range records {
-		if size += len(r.Payload) + 128; size > answerBytes {
-			resp.More = true
-			break
-		}
-		resp.Records = append(resp.Records, r.Record)
+	for i, r := range records {
+		resp.Records[i] = r.Record
 	}
 	a.met.histories.Inc()
 	return resp, nil

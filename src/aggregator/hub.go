@@ -1,6 +1,7 @@
 package aggregator
 
 import (
+	"container/list"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -31,7 +32,8 @@ type hub struct {
 
 	mu      sync.Mutex
 	version uint64 // of the newest event
-	quotes  map[quote.Topic]*event
+	quotes  map[quote.Topic]*list.Element // in newest
+	newest  list.List                     // of the quotes' *event, by version
 	status  []*event // oldest first
 	source  *event
 	said    string // what source says
@@ -41,11 +43,12 @@ type hub struct {
 // event is one server-sent event, ready to be written. It never changes.
 type event struct {
 	version uint64
+	symbol  quote.Symbol // of a quote
 	bytes   []byte
 }
 
 func newHub(broker string, log *slog.Logger) *hub {
-	h := &hub{instance: rand.Text()[:8], quotes: map[quote.Topic]*event{}, changed: make(chan struct{})}
+	h := &hub{instance: rand.Text()[:8], quotes: map[quote.Topic]*list.Element{}, changed: make(chan struct{})}
 	h.client = wire.NewClient(wire.ClientConfig{
 		Dial: wire.DialConfig{Addr: broker, DialTimeout: time.Second, OnFrame: h.onFrame}, MaxBackoff: 500 * time.Millisecond,
 		OnUp: func(_ context.Context, s *wire.Session) error {
@@ -97,7 +100,12 @@ func (h *hub) publish(f *wire.Frame) {
 		if h.quotes[topic] == nil && len(h.quotes) >= hubSymbols {
 			return
 		}
-		h.quotes[topic] = h.event("quote", data)
+		e := h.event("quote", data)
+		e.symbol = topic.Symbol()
+		if old := h.quotes[topic]; old != nil {
+			h.newest.Remove(old)
+		}
+		h.quotes[topic] = h.newest.PushBack(e)
 		return
 	}
 	h.status = append(h.status, h.event("breaker", data))
@@ -131,8 +139,12 @@ func (h *hub) event(name string, data []byte) *event {
 func (h *hub) since(version uint64, symbols map[quote.Symbol]bool) (events []*event, now uint64, changed <-chan struct{}) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for topic, e := range h.quotes {
-		if e.version > version && (len(symbols) == 0 || symbols[topic.Symbol()]) {
+	for at := h.newest.Back(); at != nil; at = at.Prev() {
+		e, _ := at.Value.(*event)
+		if e.version <= version {
+			break
+		}
+		if len(symbols) == 0 || symbols[e.symbol] {
 			events = append(events, e)
 		}
 	}
@@ -158,6 +170,13 @@ func (h *hub) resume(id string) uint64 {
 		return 0
 	}
 	return version
+}
+
+// knows reports whether the broker has shown a quote of the symbol.
+func (h *hub) knows(s quote.Symbol) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.quotes[quote.TopicOf(quote.Quotes, s)] != nil
 }
 
 // symbols returns the symbols that the broker knows, sorted.

@@ -27,7 +27,7 @@ func fit(reports []report) {
 
 // weigh estimates a report's size as JSON, from above.
 func weigh(r *report) int {
-	n := 1024 + len(r.price)
+	n := 256 + len(r.price) + 128*len(r.Sources)
 	for _, t := range r.history {
 		n += len(t) + 1
 	}
@@ -39,11 +39,11 @@ func weigh(r *report) int {
 
 // judge returns the error that a request asked for: a symbol that nobody knows, too little coverage, or a price too old; in
 // that order, whichever symbol it is of.
-func judge(req *wire.ReqReport, reports []report, out json.RawMessage) error {
+func judge(req *wire.ReqReport, reports []report, out json.RawMessage, heard func(quote.Symbol) bool) error {
 	for i := range reports {
 		r, s := &reports[i], req.Symbols[i]
-		if unknown(r) {
-			return wire.Errorf(wire.BadSymbol, "unknown symbol %s: core has no quote of it and the shards have no history", s)
+		if unknown(r, s, heard) {
+			return wire.Errorf(wire.BadSymbol, "unknown symbol %s: there is no quote and no history of it", s)
 		}
 		if r.Coverage < req.MinCoverage {
 			return carrying(out, wire.Errorf(wire.LowCoverage, "coverage of %s is %.3f, asked for %.3f: the report names what is missing", s, r.Coverage, req.MinCoverage))
@@ -60,12 +60,14 @@ func judge(req *wire.ReqReport, reports []report, out json.RawMessage) error {
 	return nil
 }
 
-// unknown reports whether core does not know the symbol and nothing speaks for its having been known.
-func unknown(r *report) bool {
+// unknown reports whether core, or the broker where core does not answer, does not know the symbol and nothing speaks for
+// its having been known.
+func unknown(r *report, s quote.Symbol, heard func(quote.Symbol) bool) bool {
 	if r.CurrentPrice != nil || len(r.history) > 0 || r.Coverage < 1 {
 		return false
 	}
-	return r.Sources[0].State == wire.SourceFailed && r.Sources[0].Reason == string(wire.BadSymbol)
+	core := r.Sources[0]
+	return core.State == wire.SourceFailed && core.Reason == string(wire.BadSymbol) || !heard(s)
 }
 
 func age(q *quote.Quote) string {

@@ -103,6 +103,25 @@ func TestHistoryIsOrderedByTimeThenPosition(t *testing.T) {
 	require.Len(t, out, 2)
 }
 
+func FuzzHistoryQuery(f *testing.F) {
+	f.Add("symbol=PETR4&kinds=trades&order=desc&limit=5&cursor=" + cursor{1, "trades.A", quote.Point{Epoch: 1, Seq: 2}}.String())
+	f.Add("symbols=A,B&from=2026-01-01T00:00:00Z&to=x&budget_ms=-1&min_coverage=NaN")
+	f.Add("cursor=%00&kinds=&kinds=&limit=-9223372036854775809")
+	f.Fuzz(func(t *testing.T, raw string) {
+		q, err := parseHistory(raw)
+		if err != nil {
+			require.Contains(t, []wire.Code{wire.BadRequest, wire.BadSymbol}, wire.CodeOf(err))
+			return
+		}
+		require.True(t, q.Limit == nil || *q.Limit >= 1 && *q.Limit <= histMost)
+		if q.cursor != nil {
+			again, err := parseCursor(q.cursor.String())
+			require.NoError(t, err)
+			require.Equal(t, q.cursor, again)
+		}
+	})
+}
+
 func FuzzReportQuery(f *testing.F) {
 	f.Add("symbol=PETR4&limit=5")
 	f.Add("symbols=A,B&from=2026-01-01T00:00:00Z&min_coverage=NaN&budget_ms=-1")

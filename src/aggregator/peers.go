@@ -147,8 +147,10 @@ type asked struct {
 // history asks a shard, gathering the frames of its answer.
 func (p *peer) history(ctx context.Context, req wire.ReqHist) (*hist, error) {
 	all := &hist{}
-	err := p.client.Stream(ctx, wire.Make(wire.TypeReqHist, req), func(f wire.Frame) error { return all.add(f.Payload) })
-	return all, err
+	if err := p.client.Stream(ctx, wire.Make(wire.TypeReqHist, req), func(f wire.Frame) error { return all.add(f.Payload) }); err != nil {
+		return nil, err
+	}
+	return all, nil
 }
 
 // left returns the milliseconds that a context still has, at least 1.

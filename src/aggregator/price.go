@@ -18,28 +18,32 @@ type priced struct {
 	state  scatter.State
 	err    error
 	took   time.Duration
+	last   map[quote.Symbol]quote.Quote // the shards', where err is set
 }
 
-// askCore asks core for the symbols' quotes, within half of the time: a hung core must leave some for the shards' last
-// price.
+// askCore asks core for the symbols' quotes, within half of the time, and the shards for their last ones where it does not
+// answer.
 func (a *Aggregator) askCore(ctx context.Context, symbols []quote.Symbol) (p priced) {
 	began := time.Now()
-	p.quotes, p.state, p.err = scatter.One(ctx, a.core.brk, fault, func(ctx context.Context) (map[quote.Symbol]asked, error) {
-		ctx, cancel := half(ctx)
-		defer cancel()
+	brief, cancel := half(ctx)
+	defer cancel()
+	p.quotes, p.state, p.err = scatter.One(brief, a.core.brk, fault, func(ctx context.Context) (map[quote.Symbol]asked, error) {
 		return a.core.quotes(ctx, symbols)
 	})
 	p.took = time.Since(began)
+	if p.err != nil {
+		p.last = a.lastPrices(ctx, symbols)
+	}
 	return p
 }
 
 // price puts the current price and core's row into a report: core's own quote, or the last one that the shards know.
-func price(r *report, s quote.Symbol, core *priced, last map[quote.Symbol]quote.Quote) {
+func price(r *report, s quote.Symbol, core *priced) {
 	row := source("core", core.state, core.err, core.took)
 	switch got := core.quotes[s]; {
 	case core.err != nil:
 		r.Errors = append(r.Errors, "core: "+core.err.Error())
-		if q, ok := last[s]; ok {
+		if q, ok := core.last[s]; ok {
 			r.CurrentPrice, r.price = &q, q.AppendJSON(nil)
 		}
 	case got.err != nil:
@@ -78,27 +82,34 @@ func count(r *wire.Report) {
 // lastPrices asks the shards for the newest quote of each symbol: for when core does not answer. What comes is stale,
 // with the age that the wall clock gives.
 func (a *Aggregator) lastPrices(ctx context.Context, symbols []quote.Symbol) map[quote.Symbol]quote.Quote {
-	one := 1
-	f := a.each(ctx, symbols, wire.ReqHist{Kinds: []quote.Kind{quote.Quotes}, Order: wire.Desc, Limit: &one, Before: map[quote.Topic]quote.Point{}})
 	out := map[quote.Symbol]quote.Quote{}
-	for key := range symbols {
-		for _, h := range f.of(key) {
-			for _, rec := range h.records {
-				var q quote.Quote
-				if json.Unmarshal(rec.Payload, &q) != nil {
-					continue
+	for some := range slices.Chunk(symbols, mostSymbols) {
+		one := 1
+		f := a.each(ctx, some, wire.ReqHist{Kinds: []quote.Kind{quote.Quotes}, Order: wire.Desc, Limit: &one, Before: map[quote.Topic]quote.Point{}})
+		for key := range some {
+			for _, h := range f.of(key) {
+				for _, rec := range h.records {
+					keepNewest(out, &rec.Record)
 				}
-				have := out[q.Symbol]
-				if q.Epoch, q.Seq = rec.Epoch, rec.Seq; rec.Point().Compare(quote.Point{Epoch: have.Epoch, Seq: have.Seq}) <= 0 {
-					continue
-				}
-				age := max(time.Since(q.Received.Std()).Milliseconds(), 0)
-				q.Quality = quote.Quality{State: quote.Stale, Reason: quote.CoreLost, AgeMS: &age}
-				out[q.Symbol] = q
 			}
 		}
 	}
 	return out
+}
+
+// keepNewest takes a stored quote where it is the newest of its symbol.
+func keepNewest(out map[quote.Symbol]quote.Quote, rec *wire.Record) {
+	var q quote.Quote
+	if json.Unmarshal(rec.Payload, &q) != nil {
+		return
+	}
+	have := out[q.Symbol]
+	if q.Epoch, q.Seq = rec.Epoch, rec.Seq; rec.Point().Compare(quote.Point{Epoch: have.Epoch, Seq: have.Seq}) <= 0 {
+		return
+	}
+	age := max(time.Since(q.Received.Std()).Milliseconds(), 0)
+	q.Quality = quote.Quality{State: quote.Stale, Reason: quote.CoreLost, AgeMS: &age}
+	out[q.Symbol] = q
 }
 
 // reqQuote answers REQ_QUOTE from core, or with the last prices that the shards know.
@@ -136,22 +147,31 @@ func (a *Aggregator) quotes(ctx context.Context, symbols []quote.Symbol) (json.R
 	return json.Marshal(got)
 }
 
-// symbols lists all symbols: core's, or those that the broker has shown while core does not answer.
-func (a *Aggregator) symbols(ctx context.Context) ([]quote.Symbol, error) {
-	raw, err := a.quotes(ctx, nil)
+// symbols lists all symbols: core's, or those that the broker has shown while core does not answer, which may not be all.
+func (a *Aggregator) symbols(ctx context.Context) (list []quote.Symbol, all bool, err error) {
+	raw, err := a.askRaw(ctx, wire.Make(wire.TypeReqQuote, wire.ReqQuote{Symbols: []string{"*"}}), false)
+	if err != nil && fault(err) {
+		if heard := a.hub.symbols(); len(heard) > 0 {
+			return heard, false, nil
+		}
+		return nil, false, nobodyKnows(err)
+	}
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	var quotes []struct{ Symbol quote.Symbol }
 	if err := json.Unmarshal(raw, &quotes); err != nil {
-		return nil, fmt.Errorf("core's quotes: %w", err)
+		return nil, false, fmt.Errorf("core's quotes: %w", err)
 	}
-	out := make([]quote.Symbol, len(quotes))
 	for i := range quotes {
-		out[i] = quotes[i].Symbol
+		list = append(list, quotes[i].Symbol)
 	}
-	slices.Sort(out)
-	return out, nil
+	slices.Sort(list)
+	return list, true, nil
+}
+
+func nobodyKnows(why error) error {
+	return wire.Errorf(wire.Unavailable, "core does not answer, so nobody knows all symbols: name them (%v)", why)
 }
 
 // quotesOr asks core, or the shards where core does not answer.
@@ -170,9 +190,9 @@ func (a *Aggregator) quotesOr(ctx context.Context, f *wire.Frame, req wire.ReqQu
 
 // askRaw asks core behind its breaker, within half of the time, and returns its answer as it is.
 func (a *Aggregator) askRaw(ctx context.Context, ask wire.Frame, single bool) (json.RawMessage, error) {
+	ctx, cancel := half(ctx)
+	defer cancel()
 	raw, _, err := scatter.One(ctx, a.core.brk, fault, func(ctx context.Context) (json.RawMessage, error) {
-		ctx, cancel := half(ctx)
-		defer cancel()
 		return a.core.raw(ctx, ask, single)
 	})
 	return raw, err
@@ -191,15 +211,13 @@ func (a *Aggregator) withoutCore(ctx context.Context, topic string, names []stri
 		names = []string{topic}
 	}
 	var symbols []quote.Symbol
-	for _, n := range names {
-		if n == "*" {
-			known := a.hub.symbols()
-			if len(known) == 0 || len(known) > mostSymbols {
-				return nil, wire.Errorf(wire.Unavailable, "core does not answer, so nobody knows all symbols: name them (%v)", why)
-			}
-			symbols = known
-			break
+	all := slices.Contains(names, "*")
+	if all {
+		if symbols, names = a.hub.symbols(), nil; len(symbols) == 0 {
+			return nil, nobodyKnows(why)
 		}
+	}
+	for _, n := range names {
 		s, err := quote.ParseSymbol(n)
 		if err != nil {
 			return nil, err
@@ -210,6 +228,9 @@ func (a *Aggregator) withoutCore(ctx context.Context, topic string, names []stri
 	out := make([]quote.Quote, 0, len(symbols))
 	for _, s := range symbols {
 		q, ok := last[s]
+		if !ok && all {
+			continue
+		}
 		if !ok {
 			return nil, wire.Errorf(wire.Unavailable, "core does not answer and the shards have no price of %s: %v", s, why)
 		}

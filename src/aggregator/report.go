@@ -3,6 +3,7 @@ package aggregator
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -35,6 +36,12 @@ func (a *Aggregator) reqReport(ctx context.Context, f *wire.Frame) (any, error) 
 // report makes one Report, or an array of them where several symbols were named, as JSON.
 func (a *Aggregator) report(ctx context.Context, req wire.ReqReport) (json.RawMessage, error) {
 	began := time.Now()
+	if slices.Equal(req.Symbols, []quote.Symbol{"*"}) {
+		var err error
+		if req.Symbols, _, err = a.symbols(ctx); err != nil {
+			return nil, err
+		}
+	}
 	limit, err := checkReport(&req)
 	if err != nil {
 		return nil, err
@@ -50,6 +57,11 @@ func (a *Aggregator) report(ctx context.Context, req wire.ReqReport) (json.RawMe
 	}
 	ctx, cancel := within(ctx)
 	defer cancel()
+	done, err := a.work(ctx, limit*len(req.Symbols))
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	reports := a.reports(ctx, &req, limit)
 	for i := range reports {
 		reports[i].TookMS = float64(time.Since(began).Microseconds()) / 1000
@@ -58,7 +70,7 @@ func (a *Aggregator) report(ctx context.Context, req wire.ReqReport) (json.RawMe
 	a.met.seconds.Observe(time.Since(began).Seconds())
 	fit(reports)
 	out := encode(reports, single)
-	return out, judge(&req, reports, out)
+	return out, judge(&req, reports, out, a.hub.knows)
 }
 
 func checkReport(req *wire.ReqReport) (limit int, err error) {
@@ -119,14 +131,10 @@ func (a *Aggregator) reports(ctx context.Context, req *wire.ReqReport, limit int
 	go func() { core <- a.askCore(ctx, req.Symbols) }()
 	f := a.each(ctx, req.Symbols, wire.ReqHist{Kinds: []quote.Kind{quote.Trades}, From: req.From, To: req.To, Order: wire.Desc, Limit: &limit})
 	now := <-core
-	last := map[quote.Symbol]quote.Quote{}
-	if now.err != nil {
-		last = a.lastPrices(ctx, req.Symbols)
-	}
 	out := make([]report, len(req.Symbols))
 	for key, s := range req.Symbols {
 		out[key] = f.assemble(key, limit)
-		price(&out[key], s, &now, last)
+		price(&out[key], s, &now)
 	}
 	return out
 }
@@ -148,8 +156,11 @@ func (a *Aggregator) each(ctx context.Context, symbols []quote.Symbol, req wire.
 	})
 }
 
-// several asks a shard for the symbols of some keys, pipelined.
+// several asks a shard for the symbols of some keys, pipelined. What came before an error comes with it; so does what came
+// in time, for which it keeps a little of the time.
 func (p *peer) several(ctx context.Context, req wire.ReqHist, names [][]quote.Symbol, keys []int) (part, error) {
+	ctx, cancel := within(ctx)
+	defer cancel()
 	answers := make([]*hist, len(keys))
 	var g errgroup.Group
 	g.SetLimit(mostPipelined)
@@ -170,7 +181,7 @@ func (p *peer) several(ctx context.Context, req wire.ReqHist, names [][]quote.Sy
 }
 
 // mostPipelined is how many questions one report has with one shard at the same time.
-const mostPipelined = 64
+const mostPipelined = 16
 
 // assemble makes the report of one key's symbol, without its price.
 func (f *found) assemble(key, limit int) (r report) {

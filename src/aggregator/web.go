@@ -9,9 +9,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"quotes/src/quote"
 	"quotes/src/wire"
@@ -29,10 +32,11 @@ type web struct {
 	streams atomic.Int64
 	open    atomic.Int64 // connections
 	zips    sync.Pool
+	waiting *semaphore.Weighted // bytes of answers that are being written
 }
 
 func newWeb(a *Aggregator) (*web, error) {
-	w := &web{agg: a, conns: make(chan net.Conn), done: make(chan struct{}), zips: newZips()}
+	w := &web{agg: a, conns: make(chan net.Conn), done: make(chan struct{}), zips: newZips(), waiting: newUnread()}
 	mux := http.NewServeMux()
 	for path, serve := range map[string]http.HandlerFunc{
 		"/v1/report": w.report, "/v1/quotes": w.quotes, "/v1/history": w.history, "/v1/symbols": w.symbols,
@@ -92,15 +96,20 @@ func (c *counted) Close() error {
 // run serves until ctx ends, then lets requests in work end.
 func (w *web) run(ctx context.Context) error {
 	w.leaving = ctx.Done()
+	drained := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
+		defer close(drained)
 		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		if w.srv.Shutdown(late) != nil {
 			_ = w.srv.Close()
 		}
 	})
-	defer stop()
-	if err := w.srv.Serve(w); !errors.Is(err, http.ErrServerClosed) {
+	err := w.srv.Serve(w)
+	if !stop() {
+		<-drained // Serve returns as soon as that begins
+	}
+	if !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve http: %w", err)
 	}
 	return nil
@@ -141,7 +150,7 @@ func (w *web) report(rw http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	body, err := w.agg.report(ctx, req)
 	if err != nil {
-		problem(rw, status(err), err)
+		w.refuse(rw, r, err)
 		return
 	}
 	w.write(rw, r, body, fresh)
@@ -178,7 +187,7 @@ func (w *web) symbols(rw http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := w.within(r, 0)
 	defer cancel()
-	list, err := w.agg.symbols(ctx)
+	list, all, err := w.agg.symbols(ctx)
 	if err != nil {
 		problem(rw, status(err), err)
 		return
@@ -190,7 +199,7 @@ func (w *web) symbols(rw http.ResponseWriter, r *http.Request) {
 		problem(rw, http.StatusInternalServerError, err)
 		return
 	}
-	w.write(rw, r, body, tagged)
+	w.write(rw, r, body, keeping(all))
 }
 
 // status is the HTTP status of an error.
@@ -199,7 +208,7 @@ func status(err error) int {
 		return http.StatusBadRequest
 	}
 	switch wire.CodeOf(err) {
-	case wire.BadRequest:
+	case wire.BadRequest, wire.TooLarge:
 		return http.StatusBadRequest
 	case wire.BadSymbol:
 		return http.StatusNotFound
@@ -211,20 +220,37 @@ func status(err error) int {
 	return http.StatusInternalServerError
 }
 
-// problem writes an error as problem+json (RFC 9457), with the report where it carries one.
+// problem writes an error that carries no report.
 func problem(rw http.ResponseWriter, code int, err error) {
+	body := describe(rw, code, err)
+	rw.WriteHeader(code)
+	_, _ = rw.Write(body)
+}
+
+// refuse writes an error, with the report where it carries one.
+func (w *web) refuse(rw http.ResponseWriter, r *http.Request, err error) {
+	code := status(err)
+	w.send(rw, r, code, describe(rw, code, err), fresh)
+}
+
+// describe makes an error problem+json (RFC 9457) and sets its headers.
+func describe(rw http.ResponseWriter, code int, err error) []byte {
 	e := wire.AsError(err)
 	body, _ := json.Marshal(struct {
-		Type   string          `json:"type"`
-		Title  string          `json:"title"`
-		Status int             `json:"status"`
-		Detail string          `json:"detail"`
-		Code   wire.Code       `json:"code"`
-		Report json.RawMessage `json:"report,omitempty"`
-	}{"about:blank", http.StatusText(code), code, e.Message, e.Code, e.Report}) // never fails: the report is JSON already
-	rw.Header().Set("Content-Type", "application/problem+json")
-	rw.Header().Set("Cache-Control", "no-store")
-	rw.Header().Set("X-Content-Type-Options", "nosniff")
-	rw.WriteHeader(code)
-	_, _ = rw.Write(append(body, '\n'))
+		Type         string          `json:"type"`
+		Title        string          `json:"title"`
+		Status       int             `json:"status"`
+		Detail       string          `json:"detail"`
+		Code         wire.Code       `json:"code"`
+		RetryAfterMS int64           `json:"retry_after_ms,omitempty"`
+		Report       json.RawMessage `json:"report,omitempty"`
+	}{"about:blank", http.StatusText(code), code, e.Message, e.Code, e.RetryAfterMS, e.Report}) // never fails: the report is JSON already
+	h := rw.Header()
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	if after := e.RetryAfter(); after > 0 {
+		h.Set("Retry-After", strconv.FormatInt(int64((after+time.Second-1)/time.Second), 10))
+	}
+	return append(body, '\n')
 }

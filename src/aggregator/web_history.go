@@ -75,7 +75,7 @@ func (w *web) history(rw http.ResponseWriter, r *http.Request) {
 		err = e
 	}
 	if err != nil {
-		problem(rw, status(err), err)
+		w.refuse(rw, r, err)
 		return
 	}
 	if p.Coverage < 1 {
@@ -108,7 +108,7 @@ func (a *Aggregator) pageOf(ctx context.Context, q *histQuery) (*histPage, error
 		if err != nil {
 			return nil, err
 		}
-		if err := a.strangers(q.Symbols, resp); err != nil {
+		if err := a.strangers(ctx, &q.ReqHist, resp); err != nil {
 			return nil, err
 		}
 		records := behind(m, q.cursor, resp.Records)
@@ -116,8 +116,9 @@ func (a *Aggregator) pageOf(ctx context.Context, q *histQuery) (*histPage, error
 			continue
 		}
 		if len(records) == 0 && resp.More {
-			return nil, wire.Errorf(wire.TooLarge, "more than %d records of one time: name one symbol, or another range", histMost)
+			return nil, wire.Errorf(wire.TooLarge, "%d records of one time, and more: name one symbol, or another range", len(resp.Records))
 		}
+		records, resp.More = cut(records, resp.More, answerBytes)
 		p := &histPage{Records: records, More: resp.More, Coverage: *resp.Coverage, Missing: resp.Missing}
 		if len(records) > limit {
 			p.Records, p.More = records[:limit], true
@@ -144,22 +145,39 @@ func behind(m merger, c *cursor, records []wire.Record) []wire.Record {
 }
 
 // strangers returns an error that names the symbols of which nobody knows anything, though all was asked.
-func (a *Aggregator) strangers(symbols []quote.Symbol, resp *wire.RespHist) error {
+func (a *Aggregator) strangers(ctx context.Context, req *wire.ReqHist, resp *wire.RespHist) error {
+	strange := a.unheard(req.Symbols, resp)
+	if len(strange) > 0 && len(req.Kinds) == 1 { // of the other kind there may be something
+		none := 0
+		var err error
+		if resp, err = a.history(ctx, &wire.ReqHist{Symbols: strange, Limit: &none}, none); err != nil {
+			return err
+		}
+		strange = a.unheard(strange, resp)
+	}
+	if len(strange) == 0 {
+		return nil
+	}
+	names := make([]string, len(strange))
+	for i, s := range strange {
+		names[i] = string(s)
+	}
+	return wire.Errorf(wire.BadSymbol, "unknown symbol %.200s: there is no history and no quote of it", strings.Join(names, ", "))
+}
+
+// unheard returns the symbols that neither the broker nor a complete answer knows.
+func (a *Aggregator) unheard(symbols []quote.Symbol, resp *wire.RespHist) (out []quote.Symbol) {
 	if *resp.Coverage < 1 {
 		return nil
 	}
-	known := a.hub.symbols()
+	known := map[quote.Symbol]bool{}
 	for topic := range resp.Ranges {
-		known = append(known, topic.Symbol())
+		known[topic.Symbol()] = true
 	}
-	var strange []string
 	for _, s := range symbols {
-		if !slices.Contains(known, s) {
-			strange = append(strange, string(s))
+		if !known[s] && !a.hub.knows(s) {
+			out = append(out, s)
 		}
 	}
-	if len(strange) > 0 {
-		return wire.Errorf(wire.BadSymbol, "unknown symbol %.200s: there is no history and no quote of it", strings.Join(strange, ", "))
-	}
-	return nil
+	return out
 }

@@ -30,7 +30,7 @@ func (w *web) pages(mux *http.ServeMux) error {
 			h.Set("Content-Security-Policy", pagePolicy)
 			h.Set("Referrer-Policy", "no-referrer")
 			h.Set("X-Content-Type-Options", "nosniff")
-			w.send(rw, r, body, tagged)
+			w.send(rw, r, http.StatusOK, body, tagged)
 		})
 	}
 	return nil

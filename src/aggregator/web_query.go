@@ -96,6 +96,10 @@ func parseReport(raw string) (req wire.ReqReport, budget time.Duration, err erro
 	err = parse(raw, params{
 		"symbol": func(v string) (err error) { req.Symbol, err = quote.ParseSymbol(v); return err },
 		"symbols": func(v string) (err error) {
+			if v == "*" {
+				req.Symbols = []quote.Symbol{"*"}
+				return nil
+			}
 			req.Symbols, err = symbolList(v)
 			return err
 		},

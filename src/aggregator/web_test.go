@@ -225,3 +225,60 @@ func TestAStreamIsConflatedAndResumesBehindItsLastEvent(t *testing.T) {
 	_, data = w.events(t, "/v1/stream?symbols=B", "")()
 	require.Contains(t, data, "quotes.B", "only what was asked for")
 }
+
+// A stop waits for what is being answered by HTTP, with the sources it needs.
+func TestARequestInWorkIsAnsweredThoughTheProcessLeaves(t *testing.T) {
+	w := build(t, aggregator.Config{})
+	asked := make(chan struct{})
+	w.slow = func() { close(asked); time.Sleep(300 * time.Millisecond) }
+	got := make(chan string, 1)
+	go func() {
+		_, body := w.get(t, "/v1/report?symbol=A")
+		got <- body
+	}()
+	<-asked
+	w.leave()
+	body := <-got
+	require.Contains(t, body, `"coverage":1`, body)
+	require.Contains(t, body, `"current_price":{"symbol":"A"`, body)
+}
+
+func TestAHeadOfAStreamEnds(t *testing.T) {
+	w := build(t, aggregator.Config{})
+	req, err := http.NewRequest(http.MethodHead, "http://"+w.addr+"/v1/stream", nil)
+	require.NoError(t, err)
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, "text/event-stream", resp.Header.Get("Content-Type"))
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	req, err = http.NewRequestWithContext(ctx, http.MethodGet, "http://"+w.addr+"/v1/report?symbol=A", nil) // on the same connection
+	require.NoError(t, err)
+	resp, err = http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+}
+
+func TestAllSymbolsInOneReport(t *testing.T) {
+	w := build(t, aggregator.Config{})
+	for _, answer := range []string{w.say(t, `{"type":"REQ_REPORT","id":1,"payload":{"symbols":["*"]}}`+"\n"), second(w.get(t, "/v1/report?symbols=*"))} {
+		require.Contains(t, answer, `[{"current_price":{"symbol":"A"`)
+	}
+}
+
+func second(_ *http.Response, body string) string { return body }
+
+// Without core and broker an unknown symbol is still called that, not given an empty report.
+func TestUnknownSymbolsAreThatWithoutCoreToo(t *testing.T) {
+	w := build(t, aggregator.Config{})
+	w.core.stop()
+	require.Eventually(t, func() bool {
+		resp, body := w.get(t, "/v1/report?symbol=NONE")
+		return resp.StatusCode == http.StatusNotFound && strings.Contains(body, "unknown symbol")
+	}, 10*time.Second, 10*time.Millisecond)
+	resp, body := w.get(t, "/v1/history?symbol=A&kinds=quotes")
+	require.Equal(t, http.StatusOK, resp.StatusCode, "of the other kind there is something: %s", body)
+	resp, _ = w.get(t, "/v1/history?symbol=NONE&kinds=quotes")
+	require.Equal(t, http.StatusNotFound, resp.StatusCode)
+}

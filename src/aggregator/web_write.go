@@ -31,11 +31,16 @@ func (w *web) write(rw http.ResponseWriter, r *http.Request, body []byte, keep k
 	if keep {
 		h.Set("Cache-Control", "no-cache")
 	}
-	w.send(rw, r, append(slices.Clip(body), '\n'), keep)
+	w.send(rw, r, http.StatusOK, append(slices.Clip(body), '\n'), keep)
 }
 
 // send writes a body, compressed where the client takes that, or 304 where it has it.
-func (w *web) send(rw http.ResponseWriter, r *http.Request, body []byte, keep keeping) {
+func (w *web) send(rw http.ResponseWriter, r *http.Request, code int, body []byte, keep keeping) {
+	done, ok := w.unread(rw, len(body))
+	if !ok {
+		return
+	}
+	defer done()
 	h := rw.Header()
 	h.Add("Vary", "Accept-Encoding")
 	if keep {
@@ -48,10 +53,12 @@ func (w *web) send(rw http.ResponseWriter, r *http.Request, body []byte, keep ke
 	}
 	if len(body) < gzipFrom || !accepts(r.Header.Get("Accept-Encoding")) {
 		h.Set("Content-Length", strconv.Itoa(len(body)))
+		rw.WriteHeader(code)
 		_, _ = rw.Write(body)
 		return
 	}
 	h.Set("Content-Encoding", "gzip")
+	rw.WriteHeader(code)
 	z, _ := w.zips.Get().(*gzip.Writer)
 	defer w.zips.Put(z)
 	z.Reset(rw)

@@ -18,18 +18,12 @@ func (g *gathering[R]) assign(keys []int, w why) {
 				rest = append(rest, k)
 			}
 		}
-		switch w {
-		case hedge:
-			if !g.engine.spend() {
-				return
-			}
-		case failover, resort:
-			g.engine.failovers.Add(1)
-		default:
-			g.engine.earn()
+		if w == hedge && !g.engine.spend() {
+			return
 		}
 		before := len(g.live)
 		g.launch(node, mine, w, false)
+		g.engine.made(w, len(g.live) > before)
 		if len(g.live) == before { // its breaker let nothing through: its twins are asked
 			rest = append(rest, mine...)
 		}

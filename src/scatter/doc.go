@@ -9,7 +9,10 @@
 //   - Gather returns when all keys are covered, when nobody is left to ask, or when the context has ended, whichever is
 //     first, with one row a node: total = ok + stale + failed + skipped. Nothing that a node does later changes it.
 //   - A key is covered when one owner has answered completely for it, or when all of its owners have answered.
-//   - An owner whose breaker is open costs no time: it is skipped and its twin asked. An error moves on at once.
+//   - An owner whose breaker is open costs no time: it is skipped and its twin asked. An error moves on at once. Where keys
+//     stay open, the caller may allow a call past the breaker, of 100 ms: four at the same time at a node, so that a node
+//     which is down for its load gets rid of it, and none where an operator forced it open.
+//   - What came before a call failed may count: then only its other keys are asked of others.
 //   - A call that takes longer than the 95th percentile of the other owners is hedged: one of them is asked too, and who is
 //     outrun is canceled. Hedges never exceed 5 % of the calls made before: a token bucket that starts empty and holds 10.
 //     There are none while most nodes are slow, and none to a slow one.

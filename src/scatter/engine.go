@@ -92,12 +92,26 @@ func (e *Engine) Suspect(i int) bool {
 	return suspect
 }
 
-// earn counts an ordinary call.
-func (e *Engine) earn() {
-	e.calls.Add(1)
+// made counts a call, and what it earns or cost; one that a breaker refused was none.
+func (e *Engine) made(w why, launched bool) {
+	switch {
+	case w == hedge && launched:
+		e.hedges.Add(1)
+	case w == hedge:
+		e.credit(1)
+	case !launched:
+	case w == first:
+		e.calls.Add(1)
+		e.credit(e.cfg.Extra)
+	default:
+		e.failovers.Add(1)
+	}
+}
+
+func (e *Engine) credit(tokens float64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.tokens = min(e.tokens+e.cfg.Extra, e.cfg.Burst)
+	e.tokens = min(e.tokens+tokens, e.cfg.Burst)
 }
 
 // spend takes the price of one hedge, if there is enough.
@@ -108,7 +122,6 @@ func (e *Engine) spend() bool {
 		return false
 	}
 	e.tokens--
-	e.hedges.Add(1)
 	return true
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/bits"
+	"slices"
 	"time"
 
 	"quotes/src/breaker"
@@ -20,6 +21,7 @@ type call[R any] struct {
 	began           time.Duration
 	hedgeAt, silent time.Duration // when to look; 0: not any more
 	free            bool          // a second chance, past the breaker: only its success counts
+	over            bool          // what it answers is not waited for any more
 	cancel          context.CancelFunc
 
 	value R
@@ -146,12 +148,10 @@ func (g *gathering[R]) unasked(c *call[R]) []int {
 
 // take books what a call returned and asks others where that was not enough.
 func (g *gathering[R]) take(c *call[R]) {
-	for i, l := range g.live {
-		if l == c {
-			g.live = append(g.live[:i], g.live[i+1:]...)
-			break
-		}
+	if c.over {
+		return
 	}
+	g.live = slices.DeleteFunc(g.live, func(l *call[R]) bool { return l == c })
 	row := &g.res.Rows[c.row]
 	if c.free {
 		if c.err != nil {
@@ -160,21 +160,24 @@ func (g *gathering[R]) take(c *call[R]) {
 		row.State = Skipped
 	}
 	row.Took = c.took
+	keys := c.keys
 	if c.err != nil {
 		row.State, row.Err = Failed, c.err
 		if g.Fault != nil && !g.Fault(c.err) {
 			g.ended = true
 			return
 		}
-		g.assign(g.unasked(c), first)
-		return
+		if keys = g.answered(c); len(keys) == 0 {
+			g.assign(g.unasked(c), first)
+			return
+		}
 	}
-	row.Answers = append(row.Answers, Answer[R]{c.keys, c.value})
+	row.Answers = append(row.Answers, Answer[R]{keys, c.value})
 	if row.State == Skipped {
 		row.State = OK
 	}
 	var rest []int
-	for _, k := range c.keys {
+	for _, k := range keys {
 		complete := g.Complete == nil || g.Complete(c.value, k)
 		g.keys[k].answered |= g.place(k, c.node)
 		if !complete && row.State == OK {
@@ -189,7 +192,46 @@ func (g *gathering[R]) take(c *call[R]) {
 			rest = append(rest, k)
 		}
 	}
+	if c.err != nil {
+		rest = g.unasked(c)
+	}
 	g.assign(rest, first)
+	g.outrun(g.engine.now())
+}
+
+// answered returns the keys of a call that failed which were answered all the same.
+func (g *gathering[R]) answered(c *call[R]) (keys []int) {
+	for _, k := range c.keys {
+		if g.Answered != nil && g.Answered(c.value, k) {
+			keys = append(keys, k)
+		}
+	}
+	return keys
+}
+
+// outrun cancels the calls whose keys others have covered.
+func (g *gathering[R]) outrun(now time.Duration) {
+	g.live = slices.DeleteFunc(g.live, func(c *call[R]) bool {
+		if slices.ContainsFunc(c.keys, func(k int) bool { return !g.res.Covered[k] }) {
+			return false
+		}
+		g.leave(c, now)
+		return true
+	})
+}
+
+// leave cancels a call that is not waited for any more.
+func (g *gathering[R]) leave(c *call[R], now time.Duration) {
+	c.over = true
+	c.cancel()
+	if c.free {
+		return
+	}
+	g.engine.outrun.Add(1)
+	g.engine.nodes[c.node].outrun(c.began)
+	if row := &g.res.Rows[c.row]; row.State == Skipped {
+		row.Err, row.Took = ErrOutrun, now-c.began
+	}
 }
 
 // place is the bit of a node in the masks of a key; 0 where it is no owner.
@@ -248,6 +290,9 @@ func (g *gathering[R]) launch(node int, keys []int, w why, free bool) {
 	if !free {
 		row.Asked = append(row.Asked, keys...)
 	}
+	if free && !n.chance() {
+		return
+	}
 	var permit breaker.Permit
 	if n.Breaker != nil && !free {
 		var err error
@@ -274,7 +319,9 @@ func (g *gathering[R]) launch(node int, keys []int, w why, free bool) {
 		now := g.engine.now()
 		c.took = now - c.began
 		n.end(now, c.took, c.err == nil || g.Fault != nil && !g.Fault(c.err))
-		if !free {
+		if free {
+			n.chances.Add(-1)
+		} else {
 			permit.DoneErr(outcome(ctx, hasty, c.err, g.Fault), c.err)
 		}
 		g.answers <- c
@@ -311,20 +358,14 @@ func (g *gathering[R]) again() {
 func (g *gathering[R]) close(ctx context.Context) {
 	now := g.engine.now()
 	for _, c := range g.live {
-		row := &g.res.Rows[c.row]
+		err := context.Cause(ctx)
+		if err == nil || c.free {
+			g.leave(c, now)
+			continue
+		}
 		c.cancel()
-		if c.free {
-			continue
-		}
-		if err := context.Cause(ctx); err != nil {
-			row.State, row.Err, row.Took = Failed, err, now-c.began
-			continue
-		}
-		g.engine.outrun.Add(1)
-		g.engine.nodes[c.node].outrun(c.began)
-		if row.State == Skipped {
-			row.Err, row.Took = ErrOutrun, now-c.began
-		}
+		row := &g.res.Rows[c.row]
+		row.State, row.Err, row.Took = Failed, err, now-c.began
 	}
 	for i := range g.res.Rows {
 		if row := &g.res.Rows[i]; row.State == OK || row.State == Stale {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"quotes/src/breaker"
@@ -36,6 +37,7 @@ const (
 type node struct {
 	NodeConfig
 	floor, initial time.Duration // of the p95; before enough is known
+	chances        atomic.Int32  // calls past the breaker that are under way
 
 	mu          sync.Mutex
 	outstanding int
@@ -158,6 +160,18 @@ func (n *node) load(now time.Duration) (suspect, slow bool, outstanding int, ans
 		n.suspect = false
 	}
 	return n.suspect, n.suspect || n.slowNow, n.outstanding, n.answered
+}
+
+// chance reports whether one more call past the breaker may be made, and counts it.
+func (n *node) chance() bool {
+	if n.Breaker != nil && n.Breaker.State() == breaker.ForcedOpen {
+		return false
+	}
+	if n.chances.Add(1) > secondChances {
+		n.chances.Add(-1)
+		return false
+	}
+	return true
 }
 
 // refuses reports whether the breaker lets nothing through.

@@ -78,6 +78,16 @@ func (r *rig) warm(t *testing.T, n int) {
 	}
 }
 
+// opens makes a node fail until its breaker is open.
+func (r *rig) opens(t *testing.T, node int) {
+	t.Helper()
+	r.is(node, -time.Millisecond)
+	for range 3 {
+		r.ask(t, []int{node})
+	}
+	require.Equal(t, breaker.Open, r.brk[node].State())
+}
+
 func names(res scatter.Result[int], state scatter.State) (out []string) {
 	for _, row := range res.Rows {
 		if row.State == state {

@@ -25,20 +25,28 @@ const (
 // Query is one question. Keys[i] lists the nodes that own key i, each at most once, 32 at most.
 type Query[R any] struct {
 	Keys [][]int
-	// Call asks a node for some of the keys, by their indices. It must end soon after its context does.
+	// Call asks a node for some of the keys, by their indices. It must end soon after its context does. Beside an error it
+	// may return what Answered says.
 	Call func(ctx context.Context, node int, keys []int) (R, error)
+	// Answered says whether what came with an error answers a key all the same: then it counts, and only the other keys
+	// are asked of others. nil: an error comes alone.
+	Answered func(r R, key int) bool
 	// Complete says whether an answer is all there is of a key; where not, the other owners are asked too. nil: always.
 	Complete func(r R, key int) bool
 	// Fault says whether an error is the node's own fault, which counts at its breaker and is worth asking its twin, rather
 	// than the question's, which ends the gathering. Every error is where nil.
 	Fault func(error) bool
 	// Again says whether a node that was skipped or failed is worth one more call past its breaker, where keys are not
-	// covered without it: it may have come back this very moment. nil: none is.
+	// covered without it: it may have come back this very moment. At most 4 such calls are under way at a node, and none
+	// past a breaker that was forced open. nil: none is.
 	Again func(node int, err error) bool
 }
 
-// secondChance bounds the call that Again allows.
-const secondChance = 100 * time.Millisecond
+// Bounds of the calls that Again allows.
+const (
+	secondChance  = 100 * time.Millisecond
+	secondChances = 4 // at the same time, of one node: a node that is overloaded must get rid of its load
+)
 
 // Answer is what a node said to one call.
 type Answer[R any] struct {
@@ -51,8 +59,8 @@ type Row[R any] struct {
 	Node    int
 	Name    string
 	State   State
-	Asked   []int // the keys it was asked for, or would have been
-	Answers []Answer[R]
+	Asked   []int         // the keys it was asked for, or would have been
+	Answers []Answer[R]   // where Failed, what came before, or with the error
 	Err     error         // why not OK or Stale; ErrOutrun and what wraps breaker.ErrOpen where Skipped
 	Took    time.Duration // of the latest call
 	Hedged  bool          // it was asked because another was slow

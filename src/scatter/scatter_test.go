@@ -5,6 +5,8 @@ import (
 	"errors"
 	"math/rand/v2"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -148,7 +150,8 @@ func TestANodeWhoseOpenTimeIsOverIsTriedByTheNextQuestion(t *testing.T) {
 func TestASecondChanceGoesPastTheBreakerWhereCoverageNeedsIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 2, scatter.Config{})
-		r.brk[0].Trip()
+		r.opens(t, 0)
+		r.is(0, time.Millisecond)
 		r.is(1, -time.Millisecond)
 		again := func(int, error) bool { return true }
 		res := scatter.Gather(t.Context(), r.Engine, scatter.Query[int]{Keys: [][]int{{0, 1}}, Call: r.call, Again: again})
@@ -160,6 +163,84 @@ func TestASecondChanceGoesPastTheBreakerWhereCoverageNeedsIt(t *testing.T) {
 		require.InDelta(t, 0, res.Coverage(), 0)
 		require.ErrorIs(t, res.Rows[0].Err, breaker.ErrOpen)
 		require.Less(t, time.Since(began), 200*time.Millisecond)
+	})
+}
+
+// A node that is down for its load is not kept down by those who hope that it is back.
+func TestSecondChancesAreFew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1, scatter.Config{})
+		r.opens(t, 0)
+		r.is(0, ever)
+		before := r.calls[0].Load()
+		var all sync.WaitGroup
+		for range 100 {
+			all.Go(func() {
+				scatter.Gather(t.Context(), r.Engine, scatter.Query[int]{Keys: [][]int{{0}}, Call: r.call, Again: func(int, error) bool { return true }})
+			})
+		}
+		all.Wait()
+		require.EqualValues(t, 4, r.calls[0].Load()-before)
+		r.brk[0].Trip()
+		r.is(0, time.Millisecond)
+		res := scatter.Gather(t.Context(), r.Engine, scatter.Query[int]{Keys: [][]int{{0}}, Call: r.call, Again: func(int, error) bool { return true }})
+		require.Equal(t, []string{"0"}, names(res, scatter.Skipped), "an operator's word is not passed")
+		require.EqualValues(t, 4, r.calls[0].Load()-before)
+	})
+}
+
+// What came before a call failed counts: only the other keys are asked of their other owners.
+func TestAnErrorTakesNothingFromWhatCameBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2, scatter.Config{})
+		type got map[int]bool
+		asked := map[int][]int{}
+		q := scatter.Query[got]{
+			Keys: [][]int{{0}, {0, 1}, {0, 1}, {0}},
+			Call: func(_ context.Context, node int, keys []int) (got, error) {
+				asked[node] = append(asked[node], keys...)
+				if node == 1 {
+					return got{2: true}, nil
+				}
+				return got{0: true, 1: true}, errDown
+			},
+			Answered: func(g got, key int) bool { return g[key] },
+		}
+		res := scatter.Gather(t.Context(), r.Engine, q)
+		require.Equal(t, []bool{true, true, true, false}, res.Covered)
+		require.Equal(t, map[int][]int{0: {0, 1, 2, 3}, 1: {2}}, asked)
+		require.Equal(t, scatter.Failed, res.Rows[0].State)
+		require.ErrorIs(t, res.Rows[0].Err, errDown)
+		require.Equal(t, []int{0, 1}, res.Rows[0].Answers[0].Keys)
+		require.Equal(t, scatter.OK, res.Rows[1].State)
+	})
+}
+
+// Who is outrun is canceled at once, though others are still waited for.
+func TestALoserIsCanceledBeforeTheGatheringEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 3, scatter.Config{Burst: 100, Extra: 1})
+		r.warm(t, 60)
+		r.is(2, 200*time.Millisecond)
+		var lost []time.Duration
+		var hung atomic.Bool
+		began := time.Now()
+		q := scatter.Query[int]{Keys: [][]int{{0, 1}, {2}}, Call: func(ctx context.Context, node int, keys []int) (int, error) {
+			if node != 2 && !hung.Swap(true) { // the first of the two to be asked hangs
+				<-ctx.Done()
+				lost = append(lost, time.Since(began))
+				return 0, ctx.Err()
+			}
+			return r.call(ctx, node, keys)
+		}}
+		res := scatter.Gather(t.Context(), r.Engine, q)
+		took := time.Since(began)
+		require.InDelta(t, 1, res.Coverage(), 0)
+		require.GreaterOrEqual(t, took, 200*time.Millisecond)
+		synctest.Wait()
+		require.Len(t, lost, 1)
+		require.Less(t, lost[0], took/2)
+		require.Len(t, names(res, scatter.Skipped), 1)
 	})
 }
 

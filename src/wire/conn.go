@@ -112,8 +112,18 @@ func (c *Conn) answer(req Frame, fn func(context.Context) (Frame, error)) {
 	if err != nil {
 		f = ErrorFrame(err)
 	}
+	if size := len(f.Payload); size >= largeAnswer {
+		if !c.srv.answers.take(size) {
+			_ = c.Fail(req, &Error{Code: Unavailable, Message: "too many answers wait for slow readers: ask for less, or again later", RetryAfterMS: 1000})
+			return
+		}
+		defer c.srv.answers.take(-size)
+	}
 	_ = c.Reply(req, f)
 }
+
+// largeAnswer is the size from which an answer counts while it is being written, in bytes.
+const largeAnswer = 16 << 10
 
 // budget returns how long the request may take.
 func (c *Conn) budget(req Frame) time.Duration {

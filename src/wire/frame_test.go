@@ -154,3 +154,13 @@ func TestWhatAnErrorAsksForIsBounded(t *testing.T) {
 		require.Equal(t, want, (&Error{RetryAfterMS: ms}).RetryAfter(), "%d ms", ms)
 	}
 }
+
+// An empty map of positions is not none: it asks for the order of positions.
+func TestEmptyPositionsCross(t *testing.T) {
+	for _, req := range []ReqHist{{}, {After: map[quote.Topic]quote.Point{}}, {Before: map[quote.Topic]quote.Point{}}} {
+		var got ReqHist
+		f := Make(TypeReqHist, req)
+		require.NoError(t, f.Decode(&got))
+		require.Equal(t, req, got)
+	}
+}

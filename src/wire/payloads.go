@@ -149,8 +149,8 @@ type ReqHist struct {
 	Kinds   []quote.Kind                `json:"kinds,omitempty"`
 	From    quote.Time                  `json:"from,omitzero"`
 	To      quote.Time                  `json:"to,omitzero"`
-	After   map[quote.Topic]quote.Point `json:"after,omitempty"`
-	Before  map[quote.Topic]quote.Point `json:"before,omitempty"`
+	After   map[quote.Topic]quote.Point `json:"after,omitzero"` // empty is not nil: it asks for the order of positions
+	Before  map[quote.Topic]quote.Point `json:"before,omitzero"`
 	Order   string                      `json:"order,omitempty"`
 	Limit   *int                        `json:"limit,omitempty"`
 }

@@ -33,6 +33,7 @@ type ServerConfig struct {
 
 	MaxLine      int           // longest line in bytes; DefaultMaxLine where 0
 	MaxLines     int           // bytes of unfinished lines beyond 1 KiB each, of all connections; further ones get ERROR unavailable; 64 MiB where 0
+	MaxAnswers   int           // bytes of large answers that wait to be read, of all connections; what is beyond is ERROR unavailable; 64 MiB where 0
 	LineTimeout  time.Duration // from a line's first byte to its end; 10 s where 0
 	IdleTimeout  time.Duration // silence allowed without a subscription; 5 min where 0
 	WriteTimeout time.Duration // one write; 10 s where 0
@@ -49,6 +50,7 @@ func (c *ServerConfig) defaults() {
 	c.SilentAfter = cmp.Or(c.SilentAfter, time.Second)
 	c.MaxLine = cmp.Or(c.MaxLine, DefaultMaxLine)
 	c.MaxLines = cmp.Or(c.MaxLines, 64<<20)
+	c.MaxAnswers = cmp.Or(c.MaxAnswers, 64<<20)
 	c.LineTimeout = cmp.Or(c.LineTimeout, 10*time.Second)
 	c.IdleTimeout = cmp.Or(c.IdleTimeout, 5*time.Minute)
 	c.WriteTimeout = cmp.Or(c.WriteTimeout, 10*time.Second)
@@ -69,6 +71,7 @@ type Server struct {
 	leaving chan struct{} // closed when the drain begins
 	wg      sync.WaitGroup
 	memory  budget // of unfinished lines
+	answers budget // of large answers that are being written
 
 	mu    sync.Mutex
 	conns map[*Conn]struct{}
@@ -82,6 +85,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	cfg.defaults()
 	s := &Server{cfg: cfg, leaving: make(chan struct{}), conns: map[*Conn]struct{}{}}
 	s.memory.left.Store(int64(cfg.MaxLines))
+	s.answers.left.Store(int64(cfg.MaxAnswers))
 	return s, nil
 }
 

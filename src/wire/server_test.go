@@ -126,6 +126,33 @@ func TestTooManyConnections(t *testing.T) {
 	})
 }
 
+// What clients do not read is bounded over all connections; small answers always go out.
+func TestAnswersThatNobodyReadsAreBounded(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		large := Frame{Type: "LARGE", Payload: []byte(`"` + strings.Repeat("x", 600<<10) + `"`)}
+		r := serve(t, ServerConfig{MaxAnswers: 1300 << 10, OnFrame: func(c *Conn, f Frame) {
+			c.Answer(f, func(context.Context) (Frame, error) {
+				if f.Type == "SMALL" {
+					return Frame{Type: "SMALL"}, nil
+				}
+				return large, nil
+			})
+		}})
+		for range 2 {
+			r.connect().say(`{"type":"X","id":1}` + "\n") // and never reads
+		}
+		synctest.Wait()
+		p := r.connect()
+		p.say(`{"type":"X","id":1}` + "\n")
+		p.refused(Unavailable)
+		p.say(`{"type":"SMALL","id":2}` + "\n")
+		require.Equal(t, "SMALL", p.next().Type)
+		time.Sleep(11 * time.Second) // their writes have timed out
+		p.say(`{"type":"X","id":3}` + "\n")
+		require.Equal(t, "LARGE", p.next().Type)
+	})
+}
+
 func TestTooMuchWorkStopsTheReading(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		started, release := make(chan uint64, 10), make(chan struct{})

@@ -155,7 +155,10 @@ function onStatus(s) {
   $("processes").replaceChildren(...s.processes.map((p) => {
     const item = element("li", "", { "data-process": p.name });
     const extra = p.error ? p.error : p.status ? [p.status.version, p.ms ? p.ms.toFixed(1) + " ms" : ""].filter(Boolean).join(" · ") : "";
+    const peers = element("small", "", { class: "peers" });
+    for (const q of (p.status && p.status.peers) || []) peers.append(element("span", "→ " + q.name, { "data-state": q.state === "up" ? "up" : "down", title: q.name + " is " + q.state }));
     item.append(element("b", p.name), element("span", extra, { class: "dim" }), element("span", p.state, { class: "pill", "data-state": p.state === "up" || p.state === "down" ? p.state : "unknown" }));
+    if (peers.children.length) item.append(peers);
     return item;
   }));
   $("coverage").textContent = (s.coverage * 100).toFixed(s.coverage < 1 ? 1 : 0) + " %";
