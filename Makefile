@@ -40,7 +40,7 @@ test: ## run the tests, with the race detector where a C compiler is at hand
 
 .PHONY: test-faults
 test-faults: ## the shards' fault tests at full length: 1,000 power cuts, 100 kill -9, long random histories
-	@QUOTES_FAULTS=all go test ./src/shard -count 1 -timeout 580s -run 'PowerCuts|Killed|Random|Damaged|DiskFull'
+	@QUOTES_FAULTS=all go test ./src/shard -count 1 -timeout 580s -run 'PowerCuts|Killed|Random|Damaged|DiskFull|OthersFill'
 
 .PHONY: test-chart
 test-chart: ## render the chart in process and test what it says; part of make test

@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -64,6 +65,7 @@ type reading struct {
 	left     uint64
 	coverage float64
 	missing  []wire.Missing
+	sure     map[quote.Topic]quote.Point // through here every page was complete
 }
 
 func (a *app) history(ctx context.Context, f historyFlags, args []string) error {
@@ -86,9 +88,10 @@ func (a *app) history(ctx context.Context, f historyFlags, args []string) error 
 			}
 		}
 	}
+	r.sure = maps.Clone(r.req.After)
 	err = r.read(ctx)
 	if f.resume != "" {
-		if e := savePositions(f.resume, r.req.After); e != nil && err == nil {
+		if e := savePositions(f.resume, r.sure); e != nil && err == nil {
 			err = e
 		}
 	}
@@ -120,7 +123,8 @@ func (f *historyFlags) request(args []string) (wire.ReqHist, error) {
 	return req, nil
 }
 
-// read asks for page after page. What was shown is in req.After, whatever ends it.
+// read asks for page after page. What was shown is in req.After, whatever ends it; what is behind a page that was not
+// complete is to be read again.
 func (r *reading) read(ctx context.Context) error {
 	for r.left > 0 {
 		most := int(min(r.left, histPage))
@@ -144,6 +148,9 @@ func (r *reading) read(ctx context.Context) error {
 				}
 				r.req.After[rec.Topic] = rec.Point()
 				r.left--
+				if r.coverage == 1 {
+					r.sure[rec.Topic] = rec.Point()
+				}
 			}
 			more = h.More && len(h.Records) > 0
 		}

@@ -74,6 +74,12 @@ func TestHistoryThatIsNotCompleteSaysSo(t *testing.T) {
 	require.Equal(t, ExitPartial, s.run(t, "history PETR4 -o ndjson"))
 	require.Contains(t, s.err.String(), "coverage was 0.000: records may be missing, of PETR4")
 	require.Equal(t, 2500, strings.Count(s.out.String(), "\n"), "what there is, is shown")
+	file := filepath.Join(t.TempDir(), "pos")
+	s = newSession(t, nil, shelf(t, 0))
+	require.Equal(t, ExitPartial, s.run(t, "history PETR4 --kind trades -o ndjson --resume "+file))
+	s = newSession(t, nil, shelf(t, 1))
+	require.Equal(t, ExitOK, s.run(t, "history PETR4 --kind trades -o ndjson --resume "+file))
+	require.Equal(t, 2500, strings.Count(s.out.String(), "\n"), "and read again, as long as it was not complete")
 	for _, bad := range []string{"history", "history PETR4 --kind status", "history PETR4 --from 1m --to 2m", "history 'a b'", "report PETR4 -o csv", "history PETR4 -o xml"} {
 		require.Equal(t, ExitUsage, newSession(t, nil, nil).run(t, bad), bad)
 	}

@@ -13,8 +13,8 @@ import (
 	"quotes/src/wire"
 )
 
-// hearShard is a shard that passes on what HELLO tells it, stores nothing and holds nothing.
-func hearShard(t *testing.T) (addr string, hellos <-chan []wire.HelloTopic) {
+// hearShard is a shard that passes on what HELLO tells it, stores nothing and holds nothing, or what is told.
+func hearShard(t *testing.T, holds ...holdings) (addr string, hellos <-chan []wire.HelloTopic) {
 	t.Helper()
 	heard := make(chan []wire.HelloTopic, 16)
 	srv, err := wire.NewServer(wire.ServerConfig{OnFrame: func(c *wire.Conn, f wire.Frame) {
@@ -26,6 +26,11 @@ func hearShard(t *testing.T) (addr string, hellos <-chan []wire.HelloTopic) {
 			}
 			_ = c.Reply(f, wire.Make(wire.TypeWelcome, wire.Welcome{HighestEpoch: h.Epoch}))
 		case wire.TypeReqHist:
+			for i := range holds {
+				part := wire.Make(wire.TypeRespHist, holds[i])
+				part.More = true
+				_ = c.Reply(f, part)
+			}
 			_ = c.Reply(f, wire.Make(wire.TypeRespHist, wire.RespHist{}))
 		case wire.TypeAppend:
 			_ = c.Reply(f, wire.Make(wire.TypeAppended, wire.Appended{}))
@@ -78,4 +83,25 @@ func TestAShardIsToldThatSomethingWasDropped(t *testing.T) {
 	}
 	require.EqualValues(t, 3, next())
 	require.False(t, r.place.skipped(shard))
+}
+
+// What retention has let go was durable, and still counts as that after a reconnect.
+func TestWhatRetentionLetGoCountsAsStored(t *testing.T) {
+	const topic = quote.Topic("quotes.A")
+	r := newRig(t, 1<<20)
+	for range 10 {
+		r.mu.Lock()
+		r.emit(r.topic(topic), []byte(`{}`))
+		r.mu.Unlock()
+	}
+	shard := r.place.home(topic).owners[0]
+	addr, _ := hearShard(t, holdings{
+		Ranges: map[quote.Topic][]quote.Range{topic: {{Epoch: testEpoch, First: 5, Last: 10}}},
+		Floors: []quote.Position{{Topic: topic, Point: quote.Point{Epoch: testEpoch, Seq: 5}}, {Topic: "quotes.B", Point: quote.Point{Epoch: 1, Seq: 7}}},
+	})
+	s, err := wire.Dial(t.Context(), wire.DialConfig{Addr: addr})
+	require.NoError(t, err)
+	t.Cleanup(s.Close)
+	require.NoError(t, r.place.learn(t.Context(), s, shard, testEpoch))
+	require.EqualValues(t, 10, r.place.home(topic).marks[0])
 }

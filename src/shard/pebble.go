@@ -55,7 +55,7 @@ func openPebble(fs vfs.FS, dir string, cache, memtable int, log *slog.Logger, tu
 	defer blocks.Unref() // the DB holds it from here
 	opts := &pebble.Options{
 		FS: fs, Lock: lock, Cache: blocks, MemTableSize: uint64(memtable), FormatMajorVersion: format,
-		MaxManifestFileSize: maxManifest, L0CompactionThreshold: l0Most, L0StopWritesThreshold: l0Stop,
+		ErrorIfNotExists: witness.known(), MaxManifestFileSize: maxManifest, L0CompactionThreshold: l0Most, L0StopWritesThreshold: l0Stop,
 		Logger: pebbleLog{log.With("part", "pebble")},
 	}
 	for _, t := range tune {

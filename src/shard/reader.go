@@ -89,11 +89,16 @@ func rowOfChunk(t quote.Topic, epoch uint64, c *chunk.Record) row {
 // walk calls each with a topic's records behind after and before before, in order of position, downwards if desc, until it
 // returns false. A zero before is no bound.
 func (r *reader) walk(t quote.Topic, after, before quote.Point, desc bool, each func(*row) (bool, error)) error {
+	return r.walkSome(t, after, before, desc, nil, each)
+}
+
+// walkSome is walk, but passes over chunks that are not wanted without reading more than their header; nil wants all.
+func (r *reader) walkSome(t quote.Topic, after, before quote.Point, desc bool, wanted func(*chunk.Header) bool, each func(*row) (bool, error)) error {
 	lo, hi := recordRange(t, after, before)
 	if bytes.Compare(lo, hi) >= 0 {
 		return nil
 	}
-	m := merge{r: r, topic: t, after: after, before: before, desc: desc}
+	m := merge{r: r, topic: t, after: after, before: before, desc: desc, wanted: wanted}
 	var err error
 	if m.rows, err = r.view.Scan(lo, hi); err != nil {
 		return err
@@ -111,6 +116,7 @@ type merge struct {
 	topic         quote.Topic
 	after, before quote.Point
 	desc          bool
+	wanted        func(*chunk.Header) bool
 	rows, chunks  engine.Cursor
 
 	row     row // the next one, unless noRow
@@ -169,7 +175,13 @@ func (m *merge) takeRow(ok bool) (err error) {
 // takeChunk takes what is in bounds of the chunk that the cursor is on.
 func (m *merge) takeChunk() error {
 	p := pointOf(m.chunks.Key())
-	records, err := m.r.chunk(chunk.Address{Topic: m.topic, Epoch: p.Epoch, Block: p.Seq}, m.chunks.Value())
+	a := chunk.Address{Topic: m.topic, Epoch: p.Epoch, Block: p.Seq}
+	if m.wanted != nil {
+		if h, err := chunk.Open(a, m.chunks.Value()); err != nil || !m.wanted(&h) {
+			return err
+		}
+	}
+	records, err := m.r.chunk(a, m.chunks.Value())
 	if err != nil {
 		return err
 	}

@@ -25,11 +25,8 @@ func (m *mender) mend(ctx context.Context, s *wire.Session, symbols []quote.Symb
 	if err != nil {
 		return 0, err
 	}
-	keep := keeper{c: m.shard.committer}
-	for _, f := range m.shard.state.higher(m.twin, floors, time.Now()) {
-		if err := keep.follow(ctx, f); err != nil {
-			return 0, err
-		}
+	if err := m.follow(ctx, floors); err != nil {
+		return 0, err
 	}
 	wants = m.shard.state.aboveFloors(wants)
 	began, copied := time.Now(), len(lost)
@@ -56,6 +53,17 @@ func (m *mender) mend(ctx context.Context, s *wire.Session, symbols []quote.Symb
 		return copied, fmt.Errorf("twin did not send %s %d/%d to %d, which it says it holds", w.topic, w.epoch, w.first, w.last)
 	}
 	return copied, nil
+}
+
+// follow raises our floors to the twin's, where those are higher.
+func (m *mender) follow(ctx context.Context, floors []floorOf) error {
+	keep := keeper{c: m.shard.committer}
+	for _, f := range m.shard.state.higher(m.twin, floors, time.Now()) {
+		if err := keep.follow(ctx, f); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // askRanges asks what the twin holds and returns what of it we want, the losses that we have not heard of, and its floors.

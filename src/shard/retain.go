@@ -46,6 +46,8 @@ type keeper struct {
 	c    *committer
 	age  time.Duration
 	most uint64
+
+	doubted bool // all was older than age at the last pass
 }
 
 // run drops until ctx ends.
@@ -63,16 +65,23 @@ func (k *keeper) run(ctx context.Context) {
 
 // pass looks at all topics once. The newest block of a topic stays, however old: it has the last price.
 func (k *keeper) pass(ctx context.Context, now time.Time) error {
+	sizes, newest, err := k.survey()
+	if err != nil {
+		return err
+	}
 	cutoff := quote.Time(-1 << 62)
-	if k.age > 0 {
-		cutoff = quote.TimeOf(now.Add(-k.age))
+	if old := quote.TimeOf(now.Add(-k.age)); k.age > 0 && len(sizes) > 0 {
+		// A clock that went ahead must not cost a history. Where all would be too old, the clock may be wrong or the market
+		// closed: either way there is time until something new has come.
+		if old <= newest {
+			cutoff = old
+		} else if !k.doubted {
+			k.c.log.Warn("nothing is dropped for its age: all is older, as if the clock were wrong", "newest_received", newest, "retention_age", k.age)
+		}
+		k.doubted = old > newest
 	}
 	if k.most > 0 {
-		last, err := k.excess()
-		if err != nil {
-			return err
-		}
-		cutoff = max(cutoff, last)
+		cutoff = max(cutoff, k.excess(sizes))
 	}
 	for _, t := range k.c.state.all() {
 		newest, found := k.c.state.newest(t)
@@ -88,18 +97,26 @@ func (k *keeper) pass(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// excess returns before which time of reception all must go so that no more than most bytes of chunks are left; it is counted
-// by spans of ten minutes.
-func (k *keeper) excess() (quote.Time, error) {
-	sizes, total := map[quote.Time]uint64{}, uint64(0)
+// survey returns how many bytes of chunks there are of each span of ten minutes of reception, and the newest time of it.
+func (k *keeper) survey() (sizes map[quote.Time]uint64, newest quote.Time, err error) {
+	sizes = map[quote.Time]uint64{}
 	v := k.c.engine.View()
 	lo, hi := allOf(extentKey)
-	err := engine.Walk(v, lo, hi, false, func(key, value []byte) (bool, error) {
+	err = engine.Walk(v, lo, hi, false, func(key, value []byte) (bool, error) {
 		e, err := parseExtent(key, value)
 		sizes[e.received/byteSpan] += e.size
-		total += e.size
+		newest = max(newest, e.received)
 		return err == nil, err
 	})
+	return sizes, newest, errors.Join(err, v.Close())
+}
+
+// excess returns before which time of reception all must go so that no more than most bytes of chunks are left.
+func (k *keeper) excess(sizes map[quote.Time]uint64) quote.Time {
+	total := uint64(0)
+	for _, size := range sizes {
+		total += size
+	}
 	cutoff := quote.Time(-1 << 62)
 	for _, span := range slices.Sorted(maps.Keys(sizes)) {
 		if total <= k.most {
@@ -108,7 +125,7 @@ func (k *keeper) excess() (quote.Time, error) {
 		total -= sizes[span]
 		cutoff = (span + 1) * byteSpan
 	}
-	return cutoff, errors.Join(err, v.Close())
+	return cutoff
 }
 
 // drop raises a topic's floor behind its first chunks, as long as old says so.

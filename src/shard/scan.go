@@ -76,7 +76,7 @@ func (q *query) findByPosition(ctx context.Context, r *reader, maxBytes int) ([]
 		if bounded && before.IsZero() {
 			continue // nothing is before the first
 		}
-		err := r.walk(t, q.after[t], before, q.desc, func(found *row) (bool, error) {
+		err := r.walkSome(t, q.after[t], before, q.desc, q.overlaps(), func(found *row) (bool, error) {
 			return (!q.covers(found.timestamp) || !q.shows(t, found.point) || p.add(found)) && ctx.Err() == nil, nil
 		})
 		if err == nil {
@@ -87,6 +87,16 @@ func (q *query) findByPosition(ctx context.Context, r *reader, maxBytes int) ([]
 		}
 	}
 	return p.rows, p.more, nil
+}
+
+// overlaps returns what says whether a chunk may have records of the query's range of time; nil where all have.
+func (q *query) overlaps() func(*chunk.Header) bool {
+	if q.from.IsZero() && q.to.IsZero() {
+		return nil
+	}
+	return func(h *chunk.Header) bool {
+		return (q.from.IsZero() || h.Latest >= q.from) && (q.to.IsZero() || h.Earliest < q.to)
+	}
 }
 
 // covers reports whether a timestamp is in the query's range of time.

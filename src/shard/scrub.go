@@ -10,8 +10,8 @@ import (
 	"quotes/src/wire"
 )
 
-// scrub goes round all topics shared with one twin, for ever: it compares checksums and copies what our disk has lost
-// though we believed to hold it. What we know that we lack is the mender's.
+// scrub goes round all topics shared with one twin, for ever: it follows the twin's floors, compares checksums and copies
+// what our disk has lost though we believed to hold it. What we know that we lack is the mender's.
 type scrub struct {
 	m    *mender
 	pace pace
@@ -83,6 +83,9 @@ func (c *scrub) topic(ctx context.Context, s *wire.Session, t quote.Topic) error
 	}
 	for more := true; more; {
 		theirs, err := c.ask(ctx, s, req)
+		if err == nil {
+			err = c.m.follow(ctx, []floorOf{{t, theirs.Floor}})
+		}
 		if err != nil {
 			return err
 		}
@@ -161,6 +164,7 @@ func (c *scrub) mend(ctx context.Context, s *wire.Session, req reqSums) error {
 			return err
 		}
 	}
+	c.m.shard.state.ripen(req.Topic) // what it lacked may have kept the block from being sealed
 	return nil
 }
 

@@ -25,6 +25,7 @@ type sealed struct {
 // Bounds of the sealing.
 const (
 	sealGroup = 4 // chunks in one commit
+	sealRetry = time.Second
 	sealRest  = 3 // rests so many times as long as it worked: what comes in goes first
 )
 
@@ -43,27 +44,37 @@ type sealer struct {
 // run seals until ctx ends.
 func (s *sealer) run(ctx context.Context) {
 	s.c.state.ripenAll()
-	for {
-		s.pass(ctx)
+	for ctx.Err() == nil {
+		if err := s.pass(ctx); err != nil && ctx.Err() == nil {
+			s.found(err)
+			s.c.log.Warn("not sealed", "err", err)
+			_ = rest(ctx, sealRetry) // the loop looks at ctx
+			continue
+		}
 		select {
 		case <-ctx.Done():
-			return
 		case <-s.c.state.ripened:
 		}
 	}
 }
 
-// pass seals all that is ripe.
-func (s *sealer) pass(ctx context.Context) {
-	for _, t := range s.c.state.takeRipe() {
-		if err := s.topic(ctx, t); err != nil && ctx.Err() == nil {
-			s.found(err)
-			s.c.log.Warn("not sealed", "topic", t, "err", err)
+// pass seals all that is ripe. What could not be sealed stays ripe.
+func (s *sealer) pass(ctx context.Context) error {
+	ripe := s.c.state.takeRipe()
+	var failed error
+	for _, t := range ripe {
+		if err := s.topic(ctx, t); err != nil {
+			failed = errors.Join(failed, fmt.Errorf("%s: %w", t, err))
+			s.c.state.ripen(t)
 		}
 	}
-	if err := s.submit(ctx); err != nil && ctx.Err() == nil {
-		s.c.log.Warn("not sealed", "err", err)
+	if err := s.submit(ctx); err != nil {
+		failed = errors.Join(failed, err)
+		for _, t := range ripe { // any of them may have been in the group
+			s.c.state.ripen(t)
+		}
 	}
+	return failed
 }
 
 // topic seals all blocks of a topic that are ripe.
@@ -169,6 +180,10 @@ func (s *sealer) submit(ctx context.Context) error {
 
 // seal puts chunks in the place of rows, in one commit. What has changed since is left as it is.
 func (c *committer) seal(w *write) {
+	if err := c.room.check(); err != nil {
+		w.result <- result{err: err}
+		return
+	}
 	v := c.engine.View()
 	count := 0
 	err := c.engine.Commit(func(b engine.Batch) error {
@@ -176,8 +191,7 @@ func (c *committer) seal(w *write) {
 			s := &w.seals[i]
 			err := c.replace(v, b, s)
 			if errors.Is(err, errNotRipe) {
-				c.state.ripen(s.at.Topic)
-				continue
+				continue // who changed it has said, or will say, that it is ripe
 			}
 			if err != nil {
 				return fmt.Errorf("seal %s: %w", s.at, err)

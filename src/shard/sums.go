@@ -35,6 +35,8 @@ type respSums struct {
 	Sums []blockSum  `json:"sums"`
 	More bool        `json:"more"`
 	Next quote.Point `json:"next"` // everything through here is told of; valid with more
+	// Floor is the first position that retention has left of the topic; zero where it has dropped nothing.
+	Floor quote.Point `json:"floor,omitzero"`
 }
 
 // blockSum is one block's checksum: xxhash64 over seq (8 bytes), length (4 bytes) and payload of each record, in hex.
@@ -58,6 +60,7 @@ func (s *Shard) onSums(ctx context.Context, f wire.Frame) (wire.Frame, error) {
 		return wire.Frame{}, wire.Errorf(wire.BadRequest, "blocks is %d, want 1 to %d", req.Blocks, maxBlocks)
 	}
 	resp, _, err := s.sums(ctx, req)
+	resp.Floor = s.state.floor(req.Topic)
 	return wire.Make(typeRespSums, resp), err
 }
 

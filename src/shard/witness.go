@@ -131,6 +131,12 @@ func (w *witness) check() error {
 	return nil
 }
 
+// known reports whether the folder has been in use: storage must not be made anew there.
+func (w *witness) known() bool {
+	_, err := w.fs.Stat(w.fs.PathJoin(w.dir, witnessName))
+	return err == nil
+}
+
 // succeeded returns nil where there is a newer manifest than one that is gone.
 func (w *witness) succeeded(name string) error {
 	names, err := w.fs.List(w.dir)
