@@ -31,7 +31,7 @@ func kinds() map[string]func(name string) bool {
 	}
 }
 
-// harms are what can happen to a file's bytes.
+// harms are what can happen to a file's bytes; nil removes it.
 func harms() map[string]func(rng *rand.Rand, b []byte) []byte {
 	flip := func(b []byte, at int) []byte {
 		if len(b) > 0 {
@@ -40,6 +40,7 @@ func harms() map[string]func(rng *rand.Rand, b []byte) []byte {
 		return b
 	}
 	return map[string]func(*rand.Rand, []byte) []byte{
+		"gone":               nil,
 		"torn":               func(rng *rand.Rand, b []byte) []byte { return b[:rng.IntN(len(b)+1)] },
 		"empty":              func(*rand.Rand, []byte) []byte { return nil },
 		"flipped":            func(rng *rand.Rand, b []byte) []byte { return flip(b, rng.IntN(max(1, len(b)))) },
@@ -57,7 +58,7 @@ func TestDamagedFilesAreRefusedAndRepairedFromTheTwin(t *testing.T) {
 				continue // it has no bytes
 			}
 			for n := range times(1, 10) {
-				seen := kind == "manifest" || kind == "witness"
+				seen := kind == "manifest" || kind == "witness" && harm != "gone" || kind == "manifest marker" && harm == "gone"
 				t.Run(fmt.Sprintf("%s %s %d", kind, harm, n), func(t *testing.T) { damageOne(t, rng, is, do, seen) })
 			}
 		}
@@ -114,6 +115,11 @@ func spoil(t *testing.T, fs vfs.FS, rng *rand.Rand, is func(string) bool, harm f
 	require.NotEmpty(t, names)
 	slices.Sort(names)
 	path := "data/" + names[rng.IntN(len(names))]
+	if harm == nil {
+		t.Logf("%s removed", path)
+		require.NoError(t, fs.Remove(path))
+		return true
+	}
 	f, err := fs.Open(path)
 	require.NoError(t, err)
 	b, err := io.ReadAll(f)
