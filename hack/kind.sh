@@ -13,8 +13,13 @@ docker=$(docker version --format '{{.Server.Version}}' 2>/dev/null) ||
 	die "no Docker engine answers: start Docker and try again (on a Debian machine without one: sudo hack/ci/docker.sh up)"
 ((${docker%%.*} >= 20)) || die "Docker $docker is too old for kind: 20.10 or newer is needed"
 
+# One at a time: two would make, load and remove the same cluster.
+exec 9>"${TMPDIR:-/tmp}/quotes-kind-$KIND_CLUSTER_NAME.lock"
+flock -n 9 || { say "another kind.sh is at work on cluster $KIND_CLUSTER_NAME: waiting"; flock 9; }
+
 up() {
 	if alive; then
+		same_image
 		say "cluster $KIND_CLUSTER_NAME is up"
 	else
 		create
@@ -28,10 +33,26 @@ alive() {
 	local nodes
 	nodes=$(kind get nodes 2>/dev/null)
 	[[ -n $nodes ]] || return 1
-	restarted $nodes || { kind export kubeconfig --quiet 2>/dev/null && kube get --raw /readyz >/dev/null 2>&1 && return; }
+	restarted $nodes || { kind export kubeconfig --quiet 2>/dev/null && answers && return; }
 	say "cluster $KIND_CLUSTER_NAME is there but does not answer: it is made anew"
 	kind delete cluster --quiet
 	return 1
+}
+
+# answers tells whether the API server is ready within a minute: it may be busy.
+answers() {
+	for _ in {1..30}; do
+		kube get --raw /readyz >/dev/null 2>&1 && return
+		sleep 2
+	done
+	return 1
+}
+
+# same_image refuses to go on with a cluster of another node image than the one asked for.
+same_image() {
+	local image
+	image=$(docker inspect --format '{{.Config.Image}}' "$KIND_CLUSTER_NAME-control-plane")
+	[[ -z ${NODE_IMAGE:-} || $image == "$NODE_IMAGE" ]] || die "cluster $KIND_CLUSTER_NAME runs $image, not NODE_IMAGE=$NODE_IMAGE: make kind-down first"
 }
 
 # restarted tells whether a node does not run or was started long after it was made: nodes rarely find each other again after that.
@@ -83,9 +104,13 @@ node_image() {
 load() {
 	local tag refs ref name before after=()
 	base
-	tag=src-$(git ls-files -z --cached --others --exclude-standard src go.mod go.sum ko.yaml | xargs -0 sha256sum | sha256sum | cut -c1-12)
+	tag=src-$(git ls-files -z --cached --others --exclude-standard src go.mod go.sum ko.yaml | xargs -0 sh -c 'for f; do [ ! -f "$f" ] || sha256sum "$f"; done' - | sha256sum | cut -c1-12)
 	mkdir -p out
-	refs=$(ko build --base-import-paths --tags "dev,$tag" ./src/cmd/{external,broker,core,shard,aggregator,quotectl} 2>out/ko.log) || {
+	refs=$(images "$tag") || {
+		[[ -z ${KO_DEFAULTBASEIMAGE:-} ]] && grep -q 'base image' out/ko.log &&
+			say "the base of ko.yaml can't be had: the images stand on one made here" &&
+			refs=$(local_base && images "$tag")
+	} || {
 		tail -5 out/ko.log >&2
 		die "ko could not build and load the images: see above and out/ko.log"
 	}
@@ -99,13 +124,24 @@ load() {
 	say "images loaded as kind.local/NAME:dev and kind.local/NAME:$tag"
 }
 
+# images builds and loads them, and prints a reference a line.
+images() { # tag
+	ko build --base-import-paths --tags "dev,$1" ./src/cmd/{external,broker,core,shard,aggregator,quotectl} 2>out/ko.log
+}
+
 # base chooses what the images stand on: what ko.yaml says, or, in a cluster made without a registry, an image made here.
 base() {
-	local image root
+	local image
 	export KO_CONFIG_PATH=ko.yaml KO_DOCKER_REPO=kind.local VERSION
 	VERSION=${VERSION:-$(git describe --tags --always --dirty 2>/dev/null || echo dev)}
 	image=$(docker inspect --format '{{.Config.Image}}' "$KIND_CLUSTER_NAME-control-plane")
-	[[ -z ${KO_DEFAULTBASEIMAGE:-} && $image == quotes-node:* ]] || return 0
+	[[ -n ${KO_DEFAULTBASEIMAGE:-} || $image != quotes-node:* ]] || local_base
+}
+
+# local_base makes the base image here, unless another was asked for.
+local_base() {
+	local root
+	[[ -z ${KO_DEFAULTBASEIMAGE:-} ]] || return
 	export KO_DEFAULTBASEIMAGE=ko.local/quotes-base:1
 	docker image inspect "$KO_DEFAULTBASEIMAGE" >/dev/null 2>&1 && return
 	root=$(mktemp -d)
@@ -119,8 +155,8 @@ base() {
 
 # restart rolls the workloads, in any namespace, that run the image.
 restart() { # image
-	kube get deployments,statefulsets -A -o jsonpath="{range .items[?(@.spec.template.spec.containers[*].image=='$1')]}{.kind} {.metadata.namespace} {.metadata.name}{'\n'}{end}" |
-		while read -r kind namespace name; do
+	kube get deployments,statefulsets -A -o go-template="{{range .items}}{{\$w := .}}{{range .spec.template.spec.containers}}{{if eq .image \"$1\"}}{{\$w.kind}} {{\$w.metadata.namespace}} {{\$w.metadata.name}}{{\"\\n\"}}{{end}}{{end}}{{end}}" |
+		sort -u | while read -r kind namespace name; do
 			say "$1 changed: $kind $namespace/$name restarts"
 			kube -n "$namespace" rollout restart "$kind" "$name" >/dev/null </dev/null
 		done

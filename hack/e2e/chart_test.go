@@ -21,7 +21,7 @@ import (
 func helmTest(t *testing.T, s *suite) {
 	logs, err := s.release.Test(90 * time.Second)
 	require.NoError(t, err, logs)
-	require.Contains(t, logs, "is in history, coverage 1")
+	require.Contains(t, logs, "is in a report, coverage 1")
 }
 
 // upgradeTo upgrades the release by some values, over those of upgrades before.

@@ -18,9 +18,10 @@ func (a *app) checkCommand() *cobra.Command {
 	var wait time.Duration
 	cmd := &cobra.Command{
 		Use:   "check",
-		Short: "Follow one live quote from the exchange to durable history, by its position",
+		Short: "Follow one live quote from the exchange to durable history and into a report, by its position",
 		Long: `Waits for the next live quote that the broker sends, then until the aggregator has that very record, by its position
-and byte by byte, in a history with coverage 1. That is what helm test runs.`,
+and byte by byte, in a history with coverage 1, and makes a complete report whose price is of that position or a later one.
+That is what helm test runs.`,
 		Example: "  quotectl check --wait 30s",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.check(cmd.Context(), wait) },
@@ -37,18 +38,31 @@ func (a *app) check(ctx context.Context, wait time.Duration) error {
 		return fmt.Errorf("no live quote from %s within %v: %w", a.broker, wait, err)
 	}
 	a.note("%s %d/%d came from the broker", live.Topic, live.Epoch, live.Seq)
-	var last error
-	for ctx.Err() == nil {
-		if last = a.stored(ctx, live); last == nil {
-			a.note("%s %d/%d is in history, coverage 1", live.Topic, live.Epoch, live.Seq)
-			return a.out.items([]json.RawMessage{live.Payload}, true)
+	for _, stage := range []struct {
+		name string
+		seen func(context.Context, wire.Frame) error
+	}{{"history", a.stored}, {"a report", a.reported}} {
+		if err := persist(ctx, live, stage.seen); err != nil {
+			return fmt.Errorf("%s %d/%d did not come into %s within %v: %w", live.Topic, live.Epoch, live.Seq, stage.name, wait, err)
+		}
+		a.note("%s %d/%d is in %s, coverage 1", live.Topic, live.Epoch, live.Seq, stage.name)
+	}
+	return a.out.items([]json.RawMessage{live.Payload}, true)
+}
+
+// persist asks until the answer is nil, and returns the last other one when ctx ends.
+func persist(ctx context.Context, f wire.Frame, seen func(context.Context, wire.Frame) error) error {
+	for {
+		err := seen(ctx, f)
+		if err == nil {
+			return nil
 		}
 		select {
 		case <-ctx.Done():
+			return err
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
-	return fmt.Errorf("%s %d/%d did not come into history within %v: %w", live.Topic, live.Epoch, live.Seq, wait, last)
 }
 
 // nextLive waits for a frame whose quote is live and that is no snapshot.
@@ -116,4 +130,27 @@ func (a *app) stored(ctx context.Context, f wire.Frame) error {
 		return nil
 	}
 	return errors.New("history does not have it yet")
+}
+
+// reported asks for a report whose price is of the frame's position or a later one.
+func (a *app) reported(ctx context.Context, f wire.Frame) error {
+	raws, err := a.ask(ctx, a.aggregatorPeer(), wire.Make(wire.TypeReqReport, wire.ReqReport{Symbol: quote.Topic(f.Topic).Symbol(), MinCoverage: 1}))
+	if err != nil {
+		return err
+	}
+	reports, err := decode[wire.Report](raws)
+	if err != nil {
+		return err
+	}
+	for _, r := range reports {
+		switch p := r.CurrentPrice; {
+		case r.Coverage < 1:
+			return &coded{ExitPartial, fmt.Errorf("the report is not complete: missing %v", r.Missing)}
+		case p == nil:
+			return errors.New("the report has no price")
+		case (quote.Point{Epoch: p.Epoch, Seq: p.Seq}).Compare(f.Point()) < 0:
+			return fmt.Errorf("the report's price is of %d/%d", p.Epoch, p.Seq)
+		}
+	}
+	return nil
 }

@@ -32,6 +32,7 @@ func TestCheckFollowsAQuoteThroughTheRealSystem(t *testing.T) {
 	require.Equal(t, cli.ExitOK, code, errOut)
 	require.Contains(t, out, `"state"`)
 	require.Contains(t, errOut, "is in history, coverage 1")
+	require.Contains(t, errOut, "is in a report, coverage 1")
 	require.NoError(t, c.Stop(cluster.External))
 	require.Eventually(t, func() bool { code, _, errOut = check("300ms"); return code == cli.ExitError }, 10*time.Second, time.Millisecond)
 	require.Contains(t, errOut, "no live quote")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"quotes/src/quote"
@@ -49,7 +50,8 @@ type committer struct {
 	met    *metrics
 	queue  chan *write
 	size   blocks
-	room   *room // nil: there is always room
+	room   *room        // nil: there is always room
+	rows   atomic.Int64 // from core, so far: whether they come in now
 	done   chan struct{}
 	next   *write // taken from the queue and not yet in a commit
 }
@@ -210,6 +212,7 @@ func (c *committer) settled(d *draft, began time.Time) {
 	c.met.commits.Inc()
 	c.met.seconds.Observe(time.Since(began).Seconds())
 	c.met.appended.Add(float64(d.appended))
+	c.rows.Add(int64(d.appended))
 	c.met.repaired.Add(float64(d.repaired))
 	c.met.lost.Add(float64(d.lost))
 	if d.restored > 0 {

@@ -26,7 +26,7 @@ type sealed struct {
 const (
 	sealGroup = 4 // chunks in one commit
 	sealRetry = time.Second
-	sealRest  = 3 // rests so many times as long as it worked: what comes in goes first
+	sealRest  = 3 // rests so many times as long as it worked while records come in, which go first; else as long
 )
 
 // errNotRipe says that a block is not to be sealed after all.
@@ -79,13 +79,17 @@ func (s *sealer) pass(ctx context.Context) error {
 
 // topic seals all blocks of a topic that are ripe.
 func (s *sealer) topic(ctx context.Context, t quote.Topic) error {
-	began := time.Now()
+	began, rows := time.Now(), s.c.rows.Load()
 	v := s.c.engine.View()
 	err := s.blocks(ctx, v, t)
 	if err = errors.Join(err, v.Close()); err == nil && len(s.group) >= sealGroup {
 		err = s.submit(ctx)
 	}
-	return errors.Join(err, rest(ctx, sealRest*time.Since(began)))
+	pause := time.Since(began)
+	if s.c.rows.Load() != rows {
+		pause *= sealRest
+	}
+	return errors.Join(err, rest(ctx, pause))
 }
 
 // rest returns when d is over; an error is ctx's.
