@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"quotes/src/quote"
@@ -24,9 +25,10 @@ type sealed struct {
 
 // Bounds of the sealing.
 const (
-	sealGroup = 4 // chunks in one commit
-	sealRetry = time.Second
-	sealRest  = 3 // rests so many times as long as it worked while records come in, which go first; else as long
+	sealGroup  = 4  // chunks in one commit
+	yieldEvery = 64 // records, after which others run: who waits for an answer must not wait for a whole block
+	sealRetry  = time.Second
+	sealRest   = 3 // rests so many times as long as it worked while records come in, which go first; else as long
 )
 
 // errNotRipe says that a block is not to be sealed after all.
@@ -153,6 +155,9 @@ func (s *sealer) seal(r *reader, a chunk.Address) error {
 	after, end := quote.Point{Epoch: a.Epoch, Seq: size.first(a.Block) - 1}, quote.Point{Epoch: a.Epoch, Seq: size.last(a.Block) + 1}
 	err = r.walk(a.Topic, after, end, false, func(f *row) (bool, error) {
 		records = append(records, chunk.Record{Seq: f.point.Seq, Timestamp: f.timestamp, Received: f.received, Payload: append([]byte{}, f.payload...)})
+		if len(records)%yieldEvery == 0 {
+			runtime.Gosched()
+		}
 		if payload += len(f.payload); !known[f.point.Seq] {
 			out.rows = append(out.rows, row{topic: f.topic, point: f.point, timestamp: f.timestamp})
 		}

@@ -3,6 +3,7 @@ package chunk
 import (
 	"encoding/binary"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -34,6 +35,9 @@ type Encoder struct {
 	zstd  *zstd.Encoder
 }
 
+// yieldEvery is after how many records the encoder lets others run: what answers somebody must not wait for a whole chunk.
+const yieldEvery = 64
+
 // Append adds the chunk of records, in ascending order of seq, to b. The error is the caller's: too many, in disorder, or too
 // large.
 func (e *Encoder) Append(b []byte, a Address, records []Record) ([]byte, error) {
@@ -52,6 +56,9 @@ func (e *Encoder) Append(b []byte, a Address, records []Record) ([]byte, error) 
 		r := &records[i]
 		lanes[laneSeq][i], lanes[laneTimestamp][i], lanes[laneReceived][i] = int64(r.Seq), int64(r.Timestamp), int64(r.Received)
 		shredded = shredded && s.add(r.Payload)
+		if i%yieldEvery == 0 {
+			runtime.Gosched()
+		}
 	}
 	for _, c := range s.columns {
 		shredded = shredded && c.align()
@@ -69,9 +76,11 @@ func (e *Encoder) Append(b []byte, a Address, records []Record) ([]byte, error) 
 		b = c.appendForm(b)
 	}
 	for i, lane := range lanes {
+		runtime.Gosched()
 		b = e.coder.append(b, lane, lanes[:i], near[:min(max(i-1, 0), len(near))])
 	}
 	for _, c := range s.columns {
+		runtime.Gosched()
 		b = e.coder.append(b, c.values, lanes, near)
 		near = append(near, len(lanes))
 		lanes = append(lanes, c.values)
