@@ -43,6 +43,9 @@ func scenarios() []scenario {
 // budget is what a report may take where nobody asks for another: it holds whatever is broken.
 const budget = time.Second
 
+// leastFrames is how many frames the shortest scenario must have brought: the market sends more than 35 a second.
+const leastFrames = 20
+
 // chosen returns the scenario that RUN names, or all.
 func chosen(name string) (out []scenario, err error) {
 	var names []string
@@ -83,10 +86,10 @@ func (s *suite) play(t *testing.T, sc scenario) {
 	ended := s.mark(sc.name + " ends")
 	events, w := s.seen.Events(), history.Window{From: s.judged, To: ended}
 	s.judged = ended
-	require.NoError(t, judge.Contiguous(events, w, 100), "the subscriber, since the scenario before")
-	require.NoError(t, judge.Ordered(events, w, 100))
+	require.NoError(t, judge.Contiguous(events, w, leastFrames), "the subscriber, since the scenario before")
+	require.NoError(t, judge.Ordered(events, w, leastFrames))
 	w.From = began
-	require.NoError(t, judge.Prompt(events, w, budget, 0.9, 1))
+	require.NoError(t, judge.Prompt(events, w, budget, 0.9, rate))
 	t.Logf("%d reports: %s", judge.Count(events, w), judge.Latency(events, w))
 	t.Logf("%s took %v", sc.name, ended.Sub(began).Round(100*time.Millisecond))
 }

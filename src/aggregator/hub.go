@@ -31,10 +31,10 @@ type hub struct {
 	instance string // event ids of another one mean nothing here
 
 	mu      sync.Mutex
-	version uint64 // of the newest event
+	version uint64                        // of the newest event
 	quotes  map[quote.Topic]*list.Element // in newest
 	newest  list.List                     // of the quotes' *event, by version
-	status  []*event // oldest first
+	status  []*event                      // oldest first
 	source  *event
 	said    string // what source says
 	changed chan struct{}

@@ -231,14 +231,16 @@ func TestARequestInWorkIsAnsweredThoughTheProcessLeaves(t *testing.T) {
 	w := build(t, aggregator.Config{})
 	asked := make(chan struct{})
 	w.slow = func() { close(asked); time.Sleep(300 * time.Millisecond) }
-	got := make(chan string, 1)
-	go func() {
-		_, body := w.get(t, "/v1/report?symbol=A")
-		got <- body
-	}()
+	nc, err := net.Dial("tcp", w.addr)
+	require.NoError(t, err)
+	defer nc.Close()
+	_, err = io.WriteString(nc, "GET /v1/report?symbol=A HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	require.NoError(t, err)
 	<-asked
 	w.leave()
-	body := <-got
+	answer, err := io.ReadAll(nc)
+	require.NoError(t, err)
+	body := string(answer)
 	require.Contains(t, body, `"coverage":1`, body)
 	require.Contains(t, body, `"current_price":{"symbol":"A"`, body)
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
 	"quotes/src/broker"
@@ -348,7 +349,8 @@ func TestBadRequestsGetAnErrorAndTheConnectionLives(t *testing.T) {
 
 // A reader that never reads is cut off, costs no queue, and slows nobody.
 func TestAReaderThatDoesNotReadIsCutOff(t *testing.T) {
-	b := start(t, broker.Config{WriteTimeout: 200 * time.Millisecond, MaxFrame: 32 << 10, Retention: 1 << 20})
+	registry := prometheus.NewRegistry()
+	b := start(t, broker.Config{WriteTimeout: 200 * time.Millisecond, MaxFrame: 32 << 10, Retention: 1 << 20, Metrics: registry})
 	c := core(t, b, epoch, "i")
 	stalled, good := dial(t, b), dial(t, b)
 	for _, s := range []*conn{stalled, good} {
@@ -370,4 +372,20 @@ func TestAReaderThatDoesNotReadIsCutOff(t *testing.T) {
 		last = good.line()
 	}
 	require.Eventually(t, func() bool { return b.Subscribers() == 1 }, 10*time.Second, 10*time.Millisecond, "the stalled reader is gone")
+	require.InDelta(t, 1, cutOff(t, registry, "not_reading"), 0, "counted by its reason")
+}
+
+// cutOff returns how many subscribers were cut off for a reason.
+func cutOff(t *testing.T, registry *prometheus.Registry, reason string) (n float64) {
+	t.Helper()
+	families, err := registry.Gather()
+	require.NoError(t, err)
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == "quotes_broker_cutoff_total" && m.GetLabel()[0].GetValue() == reason {
+				n += m.GetCounter().GetValue()
+			}
+		}
+	}
+	return n
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -24,8 +25,10 @@ type filling struct {
 
 // fill shows what a LOST names, out of the shards' history, before anything that comes behind it. What it can't get it says.
 func (s *follower) fill(l wire.Lost) {
+	f := &filling{Lost: l, at: l.After}
 	if !s.fills || l.Topic.Kind() == quote.Status || s.req.Mode != wire.ModeAll && l.Topic.Kind() == quote.Quotes {
-		return // nobody stores it, or conflation would have passed it over
+		s.tracker.account(f, false) // nobody stores it, or conflation would have passed it over
+		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), fillFor)
 	defer cancel()
@@ -36,14 +39,24 @@ func (s *follower) fill(l wire.Lost) {
 		case <-ctx.Done():
 		}
 	}()
-	f := &filling{Lost: l, at: l.After}
 	err := s.fetch(ctx, f)
-	s.tracker.filled += f.got
+	s.tracker.account(f, err == nil)
 	switch {
 	case err != nil:
 		s.app.note("filled %d of %s of %s from history, then: %v", f.got, lostCount(l.Count), l.Topic, err)
 	case l.Count != nil && f.got < *l.Count:
 		s.app.note("filled %d of %s of %s: history has no more of them", f.got, lostCount(l.Count), l.Topic)
+	}
+}
+
+// account counts what a LOST has cost in the end. Where it has no count, all is there if history was complete.
+func (t *tracker) account(f *filling, complete bool) {
+	t.filled += f.got
+	switch {
+	case f.Count != nil && f.got < *f.Count:
+		t.missing += *f.Count - f.got
+	case f.Count == nil && !complete:
+		t.unsure++
 	}
 }
 
@@ -82,6 +95,9 @@ func (s *follower) fetchPage(ctx context.Context, f *filling) (more bool, err er
 		return false, err
 	}
 	for _, h := range pages {
+		if h.Coverage != nil && *h.Coverage < 1 && f.Count == nil {
+			return false, errors.New("history is not complete, and nobody knows how much there should be")
+		}
 		for _, r := range h.Records {
 			if r.Topic != f.Topic || r.Point().Compare(f.at) <= 0 || r.Point().Compare(f.Before) >= 0 {
 				return false, fmt.Errorf("history gave %s %s, asked for what lies between %s and %s", r.Topic, at(r.Point()), at(f.at), at(f.Before))

@@ -65,6 +65,27 @@ func TestWhatHistoryDoesNotHaveIsAnErrorToVerify(t *testing.T) {
 	require.NotContains(t, s.err.String(), "filled")
 }
 
+// Across epochs nobody knows how many were lost: then history must say that it is complete.
+func TestALossWithoutACountNeedsACompleteHistory(t *testing.T) {
+	broker := func() *server {
+		return feed(t, "127.0.0.1:0", 1, func(_ int, c *wire.Conn) {
+			send(c, tick(41), wire.Make(wire.TypeLost, wire.Lost{Topic: "quotes.PETR4", After: quote.Point{Epoch: epoch, Seq: 41}, Before: quote.Point{Epoch: epoch, Seq: 44}}), tick(44))
+		})
+	}
+	history := func(coverage float64) *server {
+		return serve(t, "127.0.0.1:0", func(c *wire.Conn, f wire.Frame) {
+			rec := wire.Record{Topic: "quotes.PETR4", Epoch: epoch, Seq: 42, Payload: tick(42).Payload}
+			_ = c.Reply(f, wire.Make(wire.TypeRespHist, wire.RespHist{Records: []wire.Record{rec}, Coverage: &coverage}))
+		})
+	}
+	s := newSession(t, broker(), history(1))
+	require.Equal(t, ExitOK, s.run(t, "sub quotes.PETR4 --verify --count 2 -o ndjson"), s.err.String())
+	require.Equal(t, 3, strings.Count(s.out.String(), "\n"))
+	s = newSession(t, broker(), history(0.5))
+	require.Equal(t, ExitError, s.run(t, "sub quotes.PETR4 --verify --count 2 -o ndjson"))
+	require.Contains(t, s.err.String(), "of 1 LOST ranges whose size nobody knows history may lack some")
+}
+
 func TestASubscriberProvesThatARestartOfTheBrokerCostItNothing(t *testing.T) {
 	c, err := cluster.New(cluster.Config{Dir: t.TempDir()})
 	require.NoError(t, err)

@@ -125,8 +125,10 @@ func (t *tracker) verdict() error {
 	switch {
 	case t.duplicates > 0:
 		return fmt.Errorf("%d frames came twice", t.duplicates)
-	case t.filled < t.lost:
-		return fmt.Errorf("%d of %d LOST frames are missing", t.lost-t.filled, t.lost)
+	case t.missing > 0:
+		return fmt.Errorf("%d of %d LOST frames are missing", t.missing, t.lost)
+	case t.unsure > 0:
+		return fmt.Errorf("of %d LOST ranges whose size nobody knows history may lack some", t.unsure)
 	}
 	return nil
 }

@@ -22,6 +22,8 @@ type tracker struct {
 	frames, duplicates, gaps uint64
 	lost, lostRanges         uint64            // frames that LOST counted, and how many LOST there were
 	filled                   uint64            // of these, those that history had
+	missing                  uint64            // of these, those that nobody had
+	unsure                   uint64            // LOST without a count, of which history may not have had all
 	skipped                  map[string]uint64 // by why
 }
 

@@ -121,7 +121,7 @@ func TestStaleAndLiveWithinASecond(t *testing.T) {
 				st.refresh()
 				e.says("live")
 				close(l.done)
-				<-ended
+				require.ErrorContains(t, <-ended, "reset")
 			})
 		})
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -30,6 +31,7 @@ type Spec struct {
 	Name  string // also the binary's
 	Short string // one line for --help
 	Port  int    // documented data port; the admin listener's default is Port + 10000 on loopback
+	Keeps bool   // it keeps much in memory: the collector runs early, where else it is kept from running often
 	Flags func(*pflag.FlagSet)
 	Run   func(context.Context, *Env) error
 	Sub   []Spec // ways to run it; only Name, Short, Flags and Run of each count
@@ -56,8 +58,14 @@ func Main(s Spec) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // from then on a signal ends the process at once
-	weight := make([]byte, ballast)
-	defer runtime.KeepAlive(weight)
+	if s.Keeps {
+		if os.Getenv("GOGC") == "" {
+			debug.SetGCPercent(keepsPercent)
+		}
+	} else {
+		weight := make([]byte, ballast)
+		defer runtime.KeepAlive(weight)
+	}
 	return run(ctx, s, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr)
 }
 
@@ -65,6 +73,9 @@ func Main(s Spec) int {
 // until it has grown by as much. Without it the aggregator, which keeps a few MiB and makes hundreds a second, collected for a fifth of
 // its time. The idea is R. Turner's, «Go memory ballast», 2019.
 const ballast = 16 << 20
+
+// keepsPercent is GOGC of a process that keeps much: by Go's default as much garbage would gather beside it.
+const keepsPercent = 50
 
 // errUsage marks errors of the command line.
 var errUsage = errors.New("usage")

@@ -51,6 +51,7 @@ func (s *Shard) history(ctx context.Context, f wire.Frame, send func(wire.Frame)
 	var rows []row
 	var more bool
 	if q.limit > 0 {
+		q.cache = s.chunks
 		if rows, more, err = q.find(ctx, newReader(v, s.cfg.block), recordsBytes); err != nil {
 			return wire.Frame{}, err
 		}

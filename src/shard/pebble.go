@@ -31,6 +31,9 @@ const (
 	l0Stop = 36
 )
 
+// mostMemtables is how many there are at the same time: the one that is written to, and one that becomes a table.
+const mostMemtables = 2
+
 // pebbleEngine is the engine of a shard: pebble, an LSM tree with a write-ahead log.
 type pebbleEngine struct {
 	db      *pebble.DB
@@ -51,8 +54,8 @@ func openPebble(fs vfs.FS, dir string, cache, memtable int, log *slog.Logger, tu
 	if err := witness.check(); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	blocks := pebble.NewCache(int64(cache))
-	defer blocks.Unref() // the DB holds it from here
+	blocks := pebble.NewCache(int64(cache + mostMemtables*memtable)) // pebble takes what memtables have out of its cache
+	defer blocks.Unref()                                             // the DB holds it from here
 	opts := &pebble.Options{
 		FS: fs, Lock: lock, Cache: blocks, MemTableSize: uint64(memtable), FormatMajorVersion: format,
 		ErrorIfNotExists: witness.known(), MaxManifestFileSize: maxManifest, L0CompactionThreshold: l0Most, L0StopWritesThreshold: l0Stop,

@@ -27,6 +27,7 @@ type query struct {
 	after, before map[quote.Topic]quote.Point
 	desc          bool
 	limit         int
+	cache         *cache // of decoded chunks; nil: none
 }
 
 // parseQuery checks a request against the table. Errors are [*wire.Error]s with bad_request, bad_symbol or moved.

@@ -14,8 +14,9 @@ import (
 // reader reads records, whatever form they are stored in. It is for one goroutine. The payloads that it hands out are valid
 // until it is used again.
 type reader struct {
-	view engine.View
-	size blocks
+	view  engine.View
+	size  blocks
+	cache *cache // of those who ask for the newest; nil: none
 
 	dec  chunk.Decoder
 	at   chunk.Address // of what was decoded last
@@ -30,6 +31,9 @@ func (r *reader) chunk(a chunk.Address, data []byte) ([]chunk.Record, error) {
 	if r.at == a {
 		return r.have, nil
 	}
+	if r.cache != nil {
+		return r.cached(a, data)
+	}
 	var err error
 	r.at = chunk.Address{}
 	if r.have, r.text, err = r.dec.Decode(a, data, r.have[:0], r.text[:0]); err != nil {
@@ -37,6 +41,21 @@ func (r *reader) chunk(a chunk.Address, data []byte) ([]chunk.Record, error) {
 	}
 	r.at = a
 	return r.have, nil
+}
+
+// cached returns the records of a chunk from the cache, where it puts them.
+func (r *reader) cached(a chunk.Address, data []byte) ([]chunk.Record, error) {
+	have := r.cache.get(a, data)
+	if have == nil {
+		var text []byte
+		var err error
+		if have, text, err = r.dec.Decode(a, data, nil, nil); err != nil {
+			return nil, err
+		}
+		r.cache.put(a, data, have, len(text))
+	}
+	r.at, r.have = a, have
+	return have, nil
 }
 
 // sealed returns the records of a block that are in its chunk; there may be none.

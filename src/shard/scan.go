@@ -106,6 +106,9 @@ func (q *query) covers(at quote.Time) bool {
 
 // findByTime looks the first positions up, in the time index and in the chunks of that time, and then fetches their records.
 func (q *query) findByTime(ctx context.Context, r *reader, maxBytes int) ([]row, bool, error) {
+	if q.desc {
+		r.cache = q.cache
+	}
 	best := earliest{desc: q.desc, most: q.limit + 1, kept: make([]moment, 0, min(q.limit+1, 128))}
 	for _, t := range q.topics {
 		lo, hi := timeRange(t, q.from, q.to)
@@ -185,8 +188,11 @@ func (q *query) offerClass(ctx context.Context, r *reader, t quote.Topic, class 
 			err = fmt.Errorf("chunk %s: %w", a, errNoRow)
 		}
 		for i := range records {
+			if q.desc { // the best come first
+				i = len(records) - 1 - i
+			}
 			m := moment{topic: t, at: records[i].Timestamp, point: quote.Point{Epoch: e.epoch, Seq: records[i].Seq}, sealed: true}
-			if q.covers(m.at) && q.shows(t, m.point) {
+			if best.wants(m) && q.covers(m.at) && q.shows(t, m.point) {
 				best.offer(m)
 			}
 		}
@@ -287,12 +293,17 @@ func (e *earliest) offer(m moment) bool {
 		}
 		return true
 	}
-	if e.order(m, e.kept[0]) >= 0 {
+	if !e.wants(m) {
 		return false
 	}
 	e.kept[0] = m
 	heap.Fix(e, 0)
 	return true
+}
+
+// wants reports whether a moment would be taken.
+func (e *earliest) wants(m moment) bool {
+	return len(e.kept) < e.most || e.order(m, e.kept[0]) < 0
 }
 
 // beyond reports whether moments of that time and all that come later in order would be refused.

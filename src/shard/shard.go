@@ -26,6 +26,7 @@ type Shard struct {
 	engine    engine.Engine
 	damage    *damage
 	room      *room
+	chunks    *cache // decoded ones
 	committer *committer
 	menders   []*mender
 	server    *wire.Server
@@ -50,6 +51,7 @@ func New(cfg Config) (*Shard, error) {
 	s.state.size = cfg.block
 	s.damage = newDamage(cfg.fs, cfg.Data, cfg.Log)
 	s.room = newRoom(&s.cfg)
+	s.chunks = newCache(cfg.CacheMB << 20 / 2)
 	if s.server, err = wire.NewServer(wire.ServerConfig{OnFrame: s.onFrame, OnClose: s.onClose, Log: cfg.Log}); err != nil {
 		return nil, err
 	}
@@ -119,7 +121,7 @@ func (s *Shard) openEngine() (engine.Engine, error) {
 	if s.cfg.Engine != nil {
 		return s.cfg.Engine(s.cfg.Data)
 	}
-	return openPebble(s.room.guarded(), s.cfg.Data, s.cfg.CacheMB<<20, s.cfg.MemtableMB<<20, s.log, s.damage.listen)
+	return openPebble(s.room.guarded(), s.cfg.Data, s.cfg.CacheMB<<20-s.chunks.most, s.cfg.MemtableMB<<20, s.log, s.damage.listen)
 }
 
 // flat is an error told on one line.

@@ -30,12 +30,18 @@ type disk struct {
 
 func openDisk(t *testing.T, fs vfs.FS, dir string) *disk {
 	t.Helper()
+	return openDiskOf(t, fs, dir, 1<<20, 256<<10)
+}
+
+// openDiskOf is openDisk with a cache and memtables of so many bytes.
+func openDiskOf(t *testing.T, fs vfs.FS, dir string, cache, memtable int) *disk {
+	t.Helper()
 	shards, err := placement.ParseShards(rigShards)
 	require.NoError(t, err)
 	table, err := placement.New(shards, 2)
 	require.NoError(t, err)
 	d := &disk{state: newState(0, table)}
-	d.engine, err = openPebble(fs, dir, 1<<20, 256<<10, testLog())
+	d.engine, err = openPebble(fs, dir, cache, memtable, testLog())
 	require.NoError(t, err)
 	require.NoError(t, load(d.engine, "shard-0", d.state))
 	d.committer = newCommitter(d.engine, d.state, testLog(), newMetrics())
@@ -127,7 +133,7 @@ func (d *disk) contents(t *testing.T) map[quote.Position]string {
 func (d *disk) seal(t *testing.T) (chunks int) {
 	t.Helper()
 	d.state.ripenAll()
-	(&sealer{c: d.committer, found: func(err error) { require.NoError(t, err) }}).pass(context.WithoutCancel(t.Context()))
+	require.NoError(t, (&sealer{c: d.committer}).pass(context.WithoutCancel(t.Context())))
 	v := d.engine.View()
 	defer func() { require.NoError(t, v.Close()) }()
 	lo, hi := allOf(chunkKey)

@@ -165,6 +165,27 @@ func TestSlowReaderIsWaitedFor(t *testing.T) {
 	})
 }
 
+// Who reads a little now and then is no dead peer, though one write takes it far longer than the timeout.
+func TestAReaderThatDripsIsWaitedFor(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sent := make(chan error, 1)
+		big := Frame{Type: "X", Payload: []byte(`"` + strings.Repeat("x", 3*memRoom) + `"`)}
+		r := serve(t, ServerConfig{OnFrame: func(c *Conn, _ Frame) { go func() { sent <- c.Send(big) }() }})
+		p := r.connect()
+		began := time.Now()
+		p.say("{\"type\":\"X\"}\n")
+		piece := make([]byte, memRoom/8)
+		for len(sent) == 0 {
+			time.Sleep(8 * time.Second)
+			_, err := io.ReadFull(p, piece)
+			require.NoError(t, err)
+			synctest.Wait()
+		}
+		require.NoError(t, <-sent)
+		require.Greater(t, time.Since(began), time.Minute)
+	})
+}
+
 func TestLastWordsArriveThoughTheClientStillSends(t *testing.T) {
 	connect, _ := tcp(t, ServerConfig{OnFrame: pong, MaxLine: 1 << 10})
 	for range 20 {

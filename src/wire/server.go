@@ -36,7 +36,7 @@ type ServerConfig struct {
 	MaxAnswers   int           // bytes of large answers that wait to be read, of all connections; what is beyond is ERROR unavailable; 64 MiB where 0
 	LineTimeout  time.Duration // from a line's first byte to its end; 10 s where 0
 	IdleTimeout  time.Duration // silence allowed without a subscription; 5 min where 0
-	WriteTimeout time.Duration // one write; 10 s where 0
+	WriteTimeout time.Duration // in which a client must take something of what is written; 10 s where 0
 	MaxConns     int           // further ones get ERROR unavailable; 10,000 where 0
 	MaxWork      int           // requests of one connection in work; 64 where 0
 	DefBudget    time.Duration // of a request without budget_ms; 10 s where 0

@@ -10,7 +10,7 @@ import (
 // lineWriter writes whole lines from many goroutines. What comes while a write is in work goes out together in the next.
 type lineWriter struct {
 	conn    net.Conn
-	timeout time.Duration // of one write
+	timeout time.Duration // without the other end taking a byte
 	broken  func(error)   // called without the lock when a write has failed, before anybody learns of it
 
 	mu      sync.Mutex
@@ -97,7 +97,7 @@ func (w *lineWriter) writev(lines net.Buffers) error {
 		return w.err
 	}
 	w.writing = true
-	err := w.unlocked(func() error { _, err := lines.WriteTo(w.conn); return err })
+	err := w.unlocked(func() (int64, error) { return lines.WriteTo(w.conn) })
 	w.hand()
 	return err
 }
@@ -139,20 +139,23 @@ func (w *lineWriter) flush() {
 	w.buf = w.free[:0]
 	w.begun++
 	n := w.begun
-	if w.unlocked(func() error { _, err := w.conn.Write(out); return err }) == nil {
+	rest := out
+	err := w.unlocked(func() (int64, error) {
+		n, err := w.conn.Write(rest)
+		rest = rest[n:]
+		return int64(n), err
+	})
+	if err == nil {
 		w.done = n
 	}
 	w.free = out
 	w.turn.Broadcast()
 }
 
-// unlocked runs one write under the deadline and without the lock, and keeps its error.
-func (w *lineWriter) unlocked(write func() error) error {
+// unlocked runs one write without the lock, and keeps its error. write goes on where it was when its deadline passed.
+func (w *lineWriter) unlocked(write func() (int64, error)) error {
 	w.mu.Unlock()
-	err := w.conn.SetWriteDeadline(time.Now().Add(w.timeout))
-	if err == nil {
-		err = write()
-	}
+	err := w.push(write)
 	if err != nil {
 		w.broken(err)
 	}
@@ -161,6 +164,27 @@ func (w *lineWriter) unlocked(write func() error) error {
 		w.err = err
 	}
 	return err
+}
+
+// looks is how often in a timeout a write that goes on is looked at.
+const looks = 10
+
+// push writes until all is written, or the other end has taken nothing for the timeout, to a tenth of it: who reads slowly
+// is waited for, however much there is.
+func (w *lineWriter) push(write func() (int64, error)) error {
+	for moved := time.Now(); ; {
+		began := time.Now()
+		if err := w.conn.SetWriteDeadline(began.Add(w.timeout / looks)); err != nil {
+			return err
+		}
+		n, err := write()
+		if n > 0 {
+			moved = began
+		}
+		if err == nil || !isTimeout(err) || time.Since(moved) >= w.timeout {
+			return err
+		}
+	}
 }
 
 // wake lets everybody look again.

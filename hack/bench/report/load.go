@@ -111,7 +111,9 @@ func throughput(addr string, clients, limit int, during time.Duration) (float64,
 				ask := question(symbols()[i%symbolCount], limit, 5000)
 				for err == nil && time.Since(began) < during {
 					var line []byte
-					if line, err = c.ask(ask); err == nil && !(bytes.HasPrefix(line, []byte(`{"type":"RESP_REPORT",`)) && bytes.Contains(line, []byte(`"coverage":1,`))) {
+					line, err = c.ask(ask)
+					whole := bytes.HasPrefix(line, []byte(`{"type":"RESP_REPORT",`)) && bytes.Contains(line, []byte(`"coverage":1,`))
+					if err == nil && !whole {
 						err = fmt.Errorf("answer: %.200s", line)
 					}
 					done.Add(1)

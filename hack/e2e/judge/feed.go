@@ -11,7 +11,7 @@ import (
 // Contiguous fails where a subscriber's view does not add up: a seq that neither came nor was told as skipped or lost, one
 // that came twice, a position that goes back, a prev that is not what came before, or anything else that breaks the protocol.
 // It reads the whole history, over reconnects, as the subscriber resumes from its positions; what is wrong counts within the
-// window. least is of all frames.
+// window, and so does least.
 func Contiguous(events []history.Event, w history.Window, least int) error {
 	const what = "seqs are contiguous"
 	last := map[quote.Topic]quote.Point{}
@@ -22,7 +22,9 @@ func Contiguous(events []history.Event, w history.Window, least int) error {
 		var wrong string
 		switch e.Kind {
 		case history.Frame:
-			judged++
+			if w.Has(e.At) {
+				judged++
+			}
 			before, known := last[e.Topic]
 			wrong = follows(e, before, known)
 			last[e.Topic] = e.Point()

@@ -100,7 +100,7 @@ func (t *Turn) feed(events []history.Event, due time.Time) (faults []fault) {
 
 // Ordered fails where, in the window, the feed calls a price live right after one that was stale for another reason than
 // silence: the session was cut, and recovering must stand between. Each stale one must say why, and only it. What came before
-// the window is read for what it leaves behind; least is of all frames.
+// the window is read for what it leaves behind; least is of the frames in it.
 func Ordered(events []history.Event, w history.Window, least int) error {
 	const what = "prices recover before they are live"
 	before := map[quote.Symbol]quote.Quality{}
@@ -111,12 +111,12 @@ func Ordered(events []history.Event, w history.Window, least int) error {
 		if e.Kind != history.Frame || e.State == "" {
 			continue
 		}
-		judged++
 		was := before[e.Symbol]
 		before[e.Symbol] = quote.Quality{State: e.State, Reason: e.Reason}
 		if !w.Has(e.At) {
 			continue
 		}
+		judged++
 		if was.State == quote.Stale && was.Reason != quote.FeedSilent && e.State == quote.Live && !e.Snapshot {
 			faults = append(faults, fault{e.At, fmt.Sprintf("%s is live right after stale (%s)", e.Symbol, was.Reason)})
 		}

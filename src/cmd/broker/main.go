@@ -12,7 +12,7 @@ import (
 func main() {
 	var cfg broker.Config
 	os.Exit(service.Main(service.Spec{
-		Name: "broker", Short: "Publish/subscribe of quotes, trades and status", Port: 8081, Flags: cfg.Flags,
+		Name: "broker", Short: "Publish/subscribe of quotes, trades and status", Port: 8081, Keeps: true, Flags: cfg.Flags,
 		Run: func(ctx context.Context, env *service.Env) error {
 			cfg.Log, cfg.Metrics, cfg.Version = env.Log, env.Metrics, env.Version
 			b, err := broker.New(cfg)

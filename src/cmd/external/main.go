@@ -15,7 +15,7 @@ import (
 
 func main() {
 	root := simulated("external", "The exchange: a simulated market, or a recorded one played again")
-	root.Port = 8080
+	root.Port, root.Keeps = 8080, true
 	root.Sub = []service.Spec{simulated("sim", "Simulate a market"), replayed()}
 	os.Exit(service.Main(root))
 }
