@@ -103,7 +103,7 @@ func TestASlowSubscriberHurtsItselfAlone(t *testing.T) {
 		var st wire.Status
 		require.NoError(t, ask(t, c.Addr(cluster.Broker), wire.TypeReqStatus, nil, &st))
 		for _, s := range st.Subscribers {
-			if s.Lag > 1<<20 {
+			if s.Lag > 64<<10 {
 				return true
 			}
 		}
