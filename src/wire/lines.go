@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -221,8 +222,6 @@ func (r *lineReader) buffered() []byte { return r.buf[r.pos:r.end] }
 // isEOF reports whether err is the quiet end of a stream.
 func isEOF(err error) bool { return errors.Is(err, io.EOF) }
 
-// isTimeout reports whether err is a deadline of the connection.
-func isTimeout(err error) bool {
-	var ne net.Error
-	return errors.As(err, &ne) && ne.Timeout()
-}
+// isTimeout reports whether err is a deadline of ours that has passed. What the kernel gave up (ETIMEDOUT) calls itself a
+// timeout too, and is an end.
+func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -154,4 +155,27 @@ func TestWriterGivesLargeBuffersBack(t *testing.T) {
 	}
 	require.LessOrEqual(t, cap(w.buf)+cap(w.free), 2*keepBuffer)
 	_ = a.Close()
+}
+
+// dead is a connection that the kernel has given up: the first write says so, later ones that it is gone.
+type dead struct {
+	net.Conn
+	writes int
+}
+
+func (d *dead) Write([]byte) (int, error) {
+	if d.writes++; d.writes > 1 {
+		return 0, syscall.EPIPE
+	}
+	return 0, syscall.ETIMEDOUT
+}
+
+// What ended a connection is what is told: ETIMEDOUT is no deadline of ours, though it calls itself a timeout.
+func TestAConnectionThatTheKernelGaveUpIsCalledThat(t *testing.T) {
+	a, b := memPair(4)
+	defer b.Close()
+	broken := make(chan error, 1)
+	w := newLineWriter(&dead{Conn: a}, time.Minute, func(err error) { broken <- err })
+	require.ErrorIs(t, w.write(func(b []byte) []byte { return append(b, "{}\n"...) }), syscall.ETIMEDOUT)
+	require.ErrorIs(t, <-broken, syscall.ETIMEDOUT)
 }
