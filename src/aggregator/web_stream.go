@@ -34,8 +34,7 @@ func (w *web) stream(rw http.ResponseWriter, r *http.Request) {
 	}
 	if w.streams.Add(1) > mostStreams {
 		w.streams.Add(-1)
-		rw.Header().Set("Retry-After", "5")
-		problem(rw, http.StatusServiceUnavailable, wire.Errorf(wire.Unavailable, "%d pages stream already", mostStreams))
+		problem(rw, http.StatusServiceUnavailable, &wire.Error{Code: wire.Unavailable, RetryAfterMS: 5000, Message: fmt.Sprintf("%d pages stream already", mostStreams)})
 		return
 	}
 	defer w.streams.Add(-1)

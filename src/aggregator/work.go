@@ -32,8 +32,7 @@ func (w *web) unread(rw http.ResponseWriter, size int) (done func(), ok bool) {
 		return func() {}, true
 	}
 	if !w.waiting.TryAcquire(int64(size)) {
-		rw.Header().Set("Retry-After", "1")
-		problem(rw, http.StatusServiceUnavailable, wire.Errorf(wire.Unavailable, "too many answers wait for slow readers: ask for less, or again later"))
+		problem(rw, http.StatusServiceUnavailable, &wire.Error{Code: wire.Unavailable, RetryAfterMS: 1000, Message: "too many answers wait for slow readers: ask for less, or again later"})
 		return nil, false
 	}
 	return func() { w.waiting.Release(int64(size)) }, true

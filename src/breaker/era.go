@@ -50,12 +50,12 @@ func (b *Breaker) counts(e *era) Counts {
 // refusal is the error that callers get, made once for all of them. It never changes, but for the end of standing; where
 // it is not good any more a new one takes its place, under the lock.
 type refusal struct {
-	err         OpenError
-	from, until time.Duration // when it may be given as it is: the open time, or until a half-open breaker's next slot is free
-	standing    atomic.Bool   // it may be, whatever the clock says: nobody needs to look
+	err      OpenError
+	standing atomic.Bool // it may be given, whatever the clock says: nobody needs to look
 }
 
-func (r *refusal) holds(now time.Duration) bool { return r.from <= now && now < r.until }
+// holds reports whether it may be given as it is.
+func (r *refusal) holds(now time.Duration) bool { return r.err.from <= now && now < r.err.until }
 
 // early is how long before an open time ends its refusals begin to read the clock: timers may be late, clocks are not.
 const early = 5 * time.Millisecond
@@ -69,8 +69,7 @@ func (b *Breaker) hold(e *era, least, notBefore time.Duration) time.Duration {
 	}
 	now := b.now()
 	d = max(time.Duration(float64(max(d, least))*(0.8+0.4*rand.Float64())), notBefore-now)
-	r := &refusal{from: now, until: now + d}
-	r.err = OpenError{Name: b.cfg.Name, State: Open, clock: b.now, from: r.from, until: r.until}
+	r := &refusal{err: OpenError{Name: b.cfg.Name, State: Open, clock: b.now, from: now, until: now + d}}
 	switch {
 	case b.cfg.Probe != nil:
 		r.standing.Store(true) // the probe decides
@@ -84,10 +83,14 @@ func (b *Breaker) hold(e *era, least, notBefore time.Duration) time.Duration {
 
 // wait returns the refusal of a half-open breaker of now: it is good until the oldest lease ends. The lock is held.
 func (b *Breaker) wait(e *era, now time.Duration) *refusal {
-	r := &refusal{err: e.refusal.Load().err, from: now, until: b.half.nextFree()}
+	r := &refusal{err: OpenError{Name: b.cfg.Name, State: HalfOpen, from: now, until: b.half.nextFree()}}
 	e.refusal.Store(r)
 	return r
 }
 
 // stale makes the next caller of a half-open breaker look for itself. The lock is held.
-func (e *era) stale() { e.refusal.Store(&refusal{err: e.refusal.Load().err}) }
+func (e *era) stale() {
+	r := &refusal{err: e.refusal.Load().err}
+	r.err.until = r.err.from
+	e.refusal.Store(r)
+}

@@ -44,7 +44,7 @@ func (b *Breaker) due() (time.Duration, *era, <-chan struct{}) {
 	if !r.holds(now) {
 		return 0, e, b.changed
 	}
-	return r.until - now, e, b.changed
+	return r.err.until - now, e, b.changed
 }
 
 // probe makes one probe and returns its error. One that does not heed its deadline holds a lease like any other call:

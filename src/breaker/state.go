@@ -34,8 +34,8 @@ type OpenError struct {
 	Name  string
 	State State
 
-	clock       func() time.Duration // the breaker's
-	from, until time.Duration        // the open time
+	clock       func() time.Duration // the breaker's, where until is when to ask again
+	from, until time.Duration        // the open time, or until a half-open breaker's next slot is free
 }
 
 // RetryAfter is how long it is from now until it may be worth asking again; 0 where unknown: a trial or a probe is awaited,

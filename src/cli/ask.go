@@ -60,6 +60,15 @@ func split(raws []json.RawMessage) ([]json.RawMessage, error) {
 	return out, nil
 }
 
+// askFor asks the aggregator and reads its answers as Ts.
+func askFor[T any](ctx context.Context, a *app, req wire.Frame) ([]T, error) {
+	raws, err := a.ask(ctx, a.aggregatorPeer(), req)
+	if err != nil {
+		return nil, err
+	}
+	return decode[T](raws)
+}
+
 // decode reads each raw value as a T.
 func decode[T any](raws []json.RawMessage) ([]T, error) {
 	out := make([]T, len(raws))

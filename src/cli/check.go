@@ -107,14 +107,10 @@ func (a *app) stored(ctx context.Context, f wire.Frame) error {
 	one := 1
 	after := f.Point()
 	after.Seq--
-	raws, err := a.ask(ctx, a.aggregatorPeer(), wire.Make(wire.TypeReqHist, wire.ReqHist{
+	answers, err := askFor[wire.RespHist](ctx, a, wire.Make(wire.TypeReqHist, wire.ReqHist{
 		Symbols: []quote.Symbol{topic.Symbol()}, Kinds: []quote.Kind{topic.Kind()},
 		After: map[quote.Topic]quote.Point{topic: after}, Limit: &one,
 	}))
-	if err != nil {
-		return err
-	}
-	answers, err := decode[wire.RespHist](raws)
 	if err != nil {
 		return err
 	}
@@ -134,11 +130,7 @@ func (a *app) stored(ctx context.Context, f wire.Frame) error {
 
 // reported asks for a report whose price is of the frame's position or a later one.
 func (a *app) reported(ctx context.Context, f wire.Frame) error {
-	raws, err := a.ask(ctx, a.aggregatorPeer(), wire.Make(wire.TypeReqReport, wire.ReqReport{Symbol: quote.Topic(f.Topic).Symbol(), MinCoverage: 1}))
-	if err != nil {
-		return err
-	}
-	reports, err := decode[wire.Report](raws)
+	reports, err := askFor[wire.Report](ctx, a, wire.Make(wire.TypeReqReport, wire.ReqReport{Symbol: quote.Topic(f.Topic).Symbol(), MinCoverage: 1}))
 	if err != nil {
 		return err
 	}

@@ -109,11 +109,7 @@ func (a *app) outage(ctx context.Context, f demoFlags, t *teller, c *cluster.Clu
 
 // tellReport tells what a report says now.
 func (a *app) tellReport(ctx context.Context, t *teller) error {
-	raws, err := a.ask(ctx, a.aggregatorPeer(), wire.Make(wire.TypeReqReport, wire.ReqReport{Symbol: "PETR4"}))
-	if err != nil {
-		return err
-	}
-	reports, err := decode[wire.Report](raws)
+	reports, err := askFor[wire.Report](ctx, a, wire.Make(wire.TypeReqReport, wire.ReqReport{Symbol: "PETR4"}))
 	if err != nil {
 		return err
 	}

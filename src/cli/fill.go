@@ -83,14 +83,10 @@ func (s *follower) fetch(ctx context.Context, f *filling) error {
 // fetchPage shows the next page of the range and reports whether there is another.
 func (s *follower) fetchPage(ctx context.Context, f *filling) (more bool, err error) {
 	most := fillPage
-	raws, err := s.app.ask(ctx, s.app.aggregatorPeer(), wire.Make(wire.TypeReqHist, wire.ReqHist{
+	pages, err := askFor[wire.RespHist](ctx, s.app, wire.Make(wire.TypeReqHist, wire.ReqHist{
 		Symbols: []quote.Symbol{f.Topic.Symbol()}, Kinds: []quote.Kind{f.Topic.Kind()}, Limit: &most,
 		After: map[quote.Topic]quote.Point{f.Topic: f.at}, Before: map[quote.Topic]quote.Point{f.Topic: f.Before},
 	}))
-	if err != nil {
-		return false, err
-	}
-	pages, err := decode[wire.RespHist](raws)
 	if err != nil {
 		return false, err
 	}

@@ -129,11 +129,7 @@ func (r *reading) read(ctx context.Context) error {
 	for r.left > 0 {
 		most := int(min(r.left, histPage))
 		r.req.Limit = &most
-		raws, err := r.ask(ctx, r.aggregatorPeer(), wire.Make(wire.TypeReqHist, r.req))
-		if err != nil {
-			return err
-		}
-		pages, err := decode[wire.RespHist](raws)
+		pages, err := askFor[wire.RespHist](ctx, r.app, wire.Make(wire.TypeReqHist, r.req))
 		if err != nil {
 			return err
 		}

@@ -109,13 +109,15 @@ func (a *app) report(ctx context.Context, f reportFlags, args []string) error {
 	if err := a.printReports(asked, reports, raws); err != nil {
 		return err
 	}
-	switch {
-	case wire.CodeOf(refused) == wire.TooStale && incomplete(reports) != nil:
-		return incomplete(reports)
-	case refused != nil:
+	if refused == nil || wire.CodeOf(refused) == wire.TooStale {
+		if err := incomplete(reports); err != nil {
+			return err
+		}
+	}
+	if refused != nil {
 		return advise(refused)
 	}
-	return worth(reports)
+	return live(reports)
 }
 
 // defaultSymbol asks which symbol is meant when none is named.
@@ -155,11 +157,8 @@ func incomplete(reports []wire.Report) error {
 	return nil
 }
 
-// worth returns nil for complete and live reports, else an error with code 3 or 4.
-func worth(reports []wire.Report) error {
-	if err := incomplete(reports); err != nil {
-		return err
-	}
+// live returns an error with code 4 where a price is not.
+func live(reports []wire.Report) error {
 	var prices []quote.Quote
 	for _, r := range reports {
 		if r.CurrentPrice == nil {

@@ -167,36 +167,32 @@ func (g *gathering[R]) take(c *call[R]) {
 			g.ended = true
 			return
 		}
-		if keys = g.answered(c); len(keys) == 0 {
-			g.assign(g.unasked(c), first)
-			return
-		}
+		keys = g.answered(c)
 	}
+	if len(keys) > 0 {
+		g.book(row, keys, c)
+	}
+	g.assign(g.unasked(c), first)
+	g.outrun(g.engine.now())
+}
+
+// book takes what a call has answered of some keys.
+func (g *gathering[R]) book(row *Row[R], keys []int, c *call[R]) {
 	row.Answers = append(row.Answers, Answer[R]{keys, c.value})
 	if row.State == Skipped {
 		row.State = OK
 	}
-	var rest []int
 	for _, k := range keys {
 		complete := g.Complete == nil || g.Complete(c.value, k)
 		g.keys[k].answered |= g.place(k, c.node)
 		if !complete && row.State == OK {
 			row.State = Stale
 		}
-		switch {
-		case g.res.Covered[k]:
-		case complete, bits.OnesCount32(g.keys[k].answered) == len(g.Keys[k]):
+		if !g.res.Covered[k] && (complete || bits.OnesCount32(g.keys[k].answered) == len(g.Keys[k])) {
 			g.res.Covered[k] = true
 			g.open--
-		default:
-			rest = append(rest, k)
 		}
 	}
-	if c.err != nil {
-		rest = g.unasked(c)
-	}
-	g.assign(rest, first)
-	g.outrun(g.engine.now())
 }
 
 // answered returns the keys of a call that failed which were answered all the same.

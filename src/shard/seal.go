@@ -46,13 +46,19 @@ type sealer struct {
 // run seals until ctx ends.
 func (s *sealer) run(ctx context.Context) {
 	s.c.state.ripenAll()
+	failing := false
 	for ctx.Err() == nil {
-		if err := s.pass(ctx); err != nil && ctx.Err() == nil {
+		err := s.pass(ctx)
+		if err != nil && ctx.Err() == nil {
 			s.found(err)
-			s.c.log.Warn("not sealed", "err", err)
+			if !failing { // a disk may be full for hours
+				s.c.log.Warn("not sealed, and tried again until it is", "err", err)
+			}
+			failing = true
 			_ = rest(ctx, sealRetry) // the loop looks at ctx
 			continue
 		}
+		failing = false
 		select {
 		case <-ctx.Done():
 		case <-s.c.state.ripened:
