@@ -14,7 +14,7 @@ import (
 )
 
 // hearShard is a shard that passes on what HELLO tells it, stores nothing and holds nothing, or what is told.
-func hearShard(t *testing.T, holds ...holdings) (addr string, hellos <-chan []wire.HelloTopic) {
+func hearShard(t *testing.T, holds ...wire.RespHist) (addr string, hellos <-chan []wire.HelloTopic) {
 	t.Helper()
 	heard := make(chan []wire.HelloTopic, 16)
 	srv, err := wire.NewServer(wire.ServerConfig{OnFrame: func(c *wire.Conn, f wire.Frame) {
@@ -95,7 +95,7 @@ func TestWhatRetentionLetGoCountsAsStored(t *testing.T) {
 		r.mu.Unlock()
 	}
 	shard := r.place.home(topic).owners[0]
-	addr, _ := hearShard(t, holdings{
+	addr, _ := hearShard(t, wire.RespHist{
 		Ranges: map[quote.Topic][]quote.Range{topic: {{Epoch: testEpoch, First: 5, Last: 10}}},
 		Floors: []quote.Position{{Topic: topic, Point: quote.Point{Epoch: testEpoch, Seq: 5}}, {Topic: "quotes.B", Point: quote.Point{Epoch: 1, Seq: 7}}},
 	})

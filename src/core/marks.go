@@ -49,12 +49,6 @@ func (l *ledger) behind(shard int) []quote.Symbol {
 	return out
 }
 
-// holdings is what a shard's RESP_HIST says of what it holds.
-type holdings struct {
-	Ranges map[quote.Topic][]quote.Range `json:"ranges"`
-	Floors []quote.Position              `json:"floors"` // the first positions that its retention has left
-}
-
 // learn asks the shard what it holds and raises its marks.
 func (l *ledger) learn(ctx context.Context, s *wire.Session, shard int, epoch uint64) error {
 	symbols := l.behind(shard)
@@ -63,7 +57,7 @@ func (l *ledger) learn(ctx context.Context, s *wire.Session, shard int, epoch ui
 		none := 0
 		ranges := map[quote.Topic][]quote.Range{}
 		err := s.Stream(ctx, wire.Make(wire.TypeReqHist, wire.ReqHist{Symbols: symbols[:n], Limit: &none}), func(f wire.Frame) error {
-			var resp holdings
+			var resp wire.RespHist
 			err := f.Decode(&resp)
 			for t, list := range resp.Ranges {
 				ranges[t] = append(ranges[t], list...)

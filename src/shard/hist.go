@@ -17,14 +17,6 @@ const (
 	recordsBytes = 640 << 10 // of records, in the last frame
 )
 
-// lostHist is what a shard says beside wire.RespHist: which seqs will never be held, since core named them as lost, and where
-// retention has let go what was before.
-type lostHist struct {
-	wire.RespHist
-	Lost   []wire.LostRange `json:"lost,omitempty"`
-	Floors []quote.Position `json:"floors,omitempty"` // the first positions that retention has left
-}
-
 // history answers REQ_HIST: all frames but the last go through send.
 func (s *Shard) history(ctx context.Context, f wire.Frame, send func(wire.Frame) error) (wire.Frame, error) {
 	var req wire.ReqHist

@@ -73,7 +73,7 @@ func (m *mender) askRanges(ctx context.Context, s *wire.Session, symbols []quote
 	none := 0
 	req := wire.Make(wire.TypeReqHist, wire.ReqHist{Symbols: symbols, Limit: &none})
 	err = s.Stream(ctx, req, func(f wire.Frame) error {
-		var r lostHist
+		var r wire.RespHist
 		if err := f.Decode(&r); err != nil {
 			return err
 		}

@@ -146,11 +146,11 @@ func (r *rig) session(i int) *wire.Session {
 }
 
 // hist asks one shard.
-func (r *rig) hist(i int, req wire.ReqHist) lostHist {
+func (r *rig) hist(i int, req wire.ReqHist) wire.RespHist {
 	r.t.Helper()
 	s := r.session(i)
 	defer s.Close()
-	var out lostHist
+	var out wire.RespHist
 	require.NoError(r.t, wire.Decoded(within(r.t), s, wire.TypeReqHist, req, &out))
 	return out
 }

@@ -156,12 +156,15 @@ type ReqHist struct {
 }
 
 // RespHist is RESP_HIST's payload. More says that there are further records in the direction of Order. Shards say InSync
-// by slot; the aggregator says Coverage and Missing in its place.
+// by slot, which seqs will never be held since core named them as lost, and the first positions that retention has left; the
+// aggregator says Coverage and Missing in their place.
 type RespHist struct {
 	Records  []Record                      `json:"records"`
 	More     bool                          `json:"more"`
 	Ranges   map[quote.Topic][]quote.Range `json:"ranges,omitempty"`
 	InSync   map[int]bool                  `json:"in_sync,omitempty"`
+	Lost     []LostRange                   `json:"lost,omitempty"`
+	Floors   []quote.Position              `json:"floors,omitempty"`
 	Coverage *float64                      `json:"coverage,omitempty"`
 	Missing  []Missing                     `json:"missing,omitempty"`
 }
