@@ -18,6 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"quotes/src/cluster"
 	"quotes/src/wire"
 )
 
@@ -35,7 +36,11 @@ type server struct {
 // serve starts a server on addr, "127.0.0.1:0" for any port.
 func serve(t *testing.T, addr string, on func(*wire.Conn, wire.Frame)) *server {
 	t.Helper()
-	ln, err := net.Listen("tcp", addr)
+	listen := cluster.Listen
+	if addr != "127.0.0.1:0" {
+		listen = func() (net.Listener, error) { return net.Listen("tcp", addr) }
+	}
+	ln, err := listen()
 	require.NoError(t, err)
 	s := &server{addr: ln.Addr().String()}
 	ws, err := wire.NewServer(wire.ServerConfig{

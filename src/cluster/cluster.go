@@ -115,7 +115,7 @@ const lowestPort, highestPort = 20_000, 29_999
 func freePorts(names []string) (map[string]string, error) {
 	out := map[string]string{}
 	for _, name := range names {
-		ln, err := listenAnywhere()
+		ln, err := Listen()
 		if err != nil {
 			return nil, err
 		}
@@ -125,7 +125,8 @@ func freePorts(names []string) (map[string]string, error) {
 	return out, nil
 }
 
-func listenAnywhere() (ln net.Listener, err error) {
+// Listen listens on a free loopback port that can be had again after it was closed.
+func Listen() (ln net.Listener, err error) {
 	for range 100 {
 		port := lowestPort + rand.IntN(highestPort-lowestPort+1)
 		if ln, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
