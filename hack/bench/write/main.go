@@ -1,13 +1,17 @@
-// Command write makes docs/benchmarks.md out of what the benchmarks printed: hack/bench.sh calls it once all have run.
+// Command write puts what the benchmarks printed into docs/benchmarks.md: hack/bench.sh calls it once all have run.
 package main
 
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
@@ -23,25 +27,60 @@ func main() {
 	}
 }
 
+const head = `# Benchmarks
+
+Written by make bench; each section says when it was taken. The machines were shared: absolute figures mean little, ratios of figures
+taken in turns in one run do. Medians. A missed goal stands here too.
+`
+
+// write replaces in file the sections of the benchmarks whose output is in folder, and keeps the others as they are.
 func write(folder, file string) error {
 	names, err := filepath.Glob(filepath.Join(folder, "*.txt"))
 	if err != nil || len(names) == 0 {
 		return fmt.Errorf("no benchmark's output in %s: run make bench (%w)", folder, err)
 	}
-	var out bytes.Buffer
-	fmt.Fprintf(&out, "# Benchmarks\n\nWritten by `make bench` on %s: %d processors, %s, %s/%s. The machine is shared: absolute figures mean little,\nratios of figures taken in turns in one run do. Medians. A missed goal stands here too.\n",
-		time.Now().UTC().Format(time.DateOnly), runtime.GOMAXPROCS(0), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	sections, err := read(file)
+	if err != nil {
+		return err
+	}
 	for _, name := range names {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			return err
 		}
+		info, err := os.Stat(name)
+		if err != nil {
+			return err
+		}
 		title := strings.TrimSuffix(filepath.Base(name), ".txt")
-		if err := section(&out, filepath.Dir(file), title, string(text)); err != nil {
+		sections[title], err = section(filepath.Dir(file), title, string(text), info.ModTime())
+		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	return os.WriteFile(file, out.Bytes(), 0o644)
+	out := []byte(head)
+	for _, title := range slices.Sorted(maps.Keys(sections)) {
+		out = append(append(out, '\n'), sections[title]...)
+	}
+	return os.WriteFile(file, out, 0o644)
+}
+
+const heading = "## make bench-"
+
+// read gives the document's sections by the benchmark's name; there are none where there is no document.
+func read(file string) (map[string][]byte, error) {
+	sections := map[string][]byte{}
+	text, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for i, part := range strings.Split(string(text), "\n"+heading) {
+		if i > 0 {
+			title, _, _ := strings.Cut(part, "\n")
+			sections[title] = []byte(heading + strings.TrimSuffix(part, "\n") + "\n")
+		}
+	}
+	return sections, nil
 }
 
 // row is one of a RESULT line.
@@ -54,16 +93,19 @@ type row struct {
 
 // section turns one benchmark's output into a section: its RESULT line as a table, its curves, then the Markdown tables that it
 // printed. Rows that are points of a curve stand in its drawing and in the table.
-func section(out *bytes.Buffer, folder, title, text string) error {
+func section(folder, title, text string, taken time.Time) ([]byte, error) {
 	_, line, found := strings.Cut(text, "\nRESULT ")
 	if !found {
-		return fmt.Errorf("no RESULT line: the run did not end")
+		return nil, errors.New("no RESULT line: the run did not end")
 	}
 	var result struct{ Rows []row }
 	if err := json.Unmarshal([]byte(line), &result); err != nil {
-		return err
+		return nil, err
 	}
-	fmt.Fprintf(out, "\n## make bench-%s\n\n| row | ours | theirs | unit | ratio | goal | met | peer |\n|---|---|---|---|---|---|---|---|\n", title)
+	var out bytes.Buffer
+	fmt.Fprintf(&out, "%s%s\n\nTaken on %s: %d processors, %s, %s/%s.\n\n", heading, title,
+		taken.UTC().Format(time.DateOnly), runtime.GOMAXPROCS(0), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	out.WriteString("| row | ours | theirs | unit | ratio | goal | met | peer |\n|---|---|---|---|---|---|---|---|\n")
 	for _, r := range result.Rows {
 		theirs, met := "", ""
 		if r.Theirs != nil {
@@ -72,10 +114,10 @@ func section(out *bytes.Buffer, folder, title, text string) error {
 		if r.Met != nil {
 			met = map[bool]string{true: "yes", false: "**no**"}[*r.Met]
 		}
-		fmt.Fprintf(out, "| %s | %g | %s | %s | %g | %s | %s | %s |\n", r.Name, r.Ours, theirs, r.Unit, r.Ratio, r.Goal, met, r.Peer)
+		fmt.Fprintf(&out, "| %s | %g | %s | %s | %g | %s | %s | %s |\n", r.Name, r.Ours, theirs, r.Unit, r.Ratio, r.Goal, met, r.Peer)
 	}
-	if err := plot(out, folder, title, result.Rows); err != nil {
-		return err
+	if err := plot(&out, folder, title, result.Rows); err != nil {
+		return nil, err
 	}
 	table := false
 	for line := range strings.Lines(text) {
@@ -87,5 +129,5 @@ func section(out *bytes.Buffer, folder, title, text string) error {
 			out.WriteString(line)
 		}
 	}
-	return nil
+	return out.Bytes(), nil
 }
