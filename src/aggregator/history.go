@@ -72,7 +72,7 @@ func (a *Aggregator) history(ctx context.Context, req *wire.ReqHist, limit int) 
 		for _, k := range keys {
 			r.Symbols = append(r.Symbols, names[k]...)
 		}
-		h, err := p.history(ctx, r)
+		h, err := p.history(ctx, r, true)
 		return part{all: h}, err
 	})
 	if err := f.refused(); err != nil {

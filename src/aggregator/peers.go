@@ -144,10 +144,10 @@ type asked struct {
 	err   error
 }
 
-// history asks a shard, gathering the frames of its answer.
-func (p *peer) history(ctx context.Context, req wire.ReqHist) (*hist, error) {
+// history asks a shard, gathering the frames of its answer, with the ranges that it holds or without.
+func (p *peer) history(ctx context.Context, req wire.ReqHist, ranges bool) (*hist, error) {
 	all := &hist{}
-	if err := p.client.Stream(ctx, wire.Make(wire.TypeReqHist, req), func(f wire.Frame) error { return all.add(f.Payload) }); err != nil {
+	if err := p.client.Stream(ctx, wire.Make(wire.TypeReqHist, req), func(f wire.Frame) error { return all.add(f.Payload, ranges) }); err != nil {
 		return nil, err
 	}
 	return all, nil

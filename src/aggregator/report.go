@@ -149,7 +149,7 @@ func (a *Aggregator) each(ctx context.Context, symbols []quote.Symbol, req wire.
 		r := req
 		if len(keys) == 1 {
 			r.Symbols = names[keys[0]]
-			h, err := p.history(ctx, r)
+			h, err := p.history(ctx, r, false)
 			return part{by: map[int]*hist{keys[0]: h}}, err
 		}
 		return p.several(ctx, r, names, keys)
@@ -168,7 +168,7 @@ func (p *peer) several(ctx context.Context, req wire.ReqHist, names [][]quote.Sy
 		r := req
 		r.Symbols = names[k]
 		g.Go(func() (err error) {
-			answers[i], err = p.history(ctx, r)
+			answers[i], err = p.history(ctx, r, false)
 			return err
 		})
 	}

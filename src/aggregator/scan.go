@@ -14,7 +14,7 @@ import (
 type hist struct {
 	records []keyed
 	more    bool
-	ranges  map[quote.Topic][]quote.Range
+	ranges  map[quote.Topic][]quote.Range // nil where records are all that is wanted
 	inSync  map[int]bool
 }
 
@@ -25,9 +25,9 @@ type keyed struct {
 }
 
 // add joins a further frame of the same answer. The frame was parsed, so its payload is valid JSON; it is read by hand,
-// since encoding/json was half of the cost of a report. What does not look as shards write it goes the long way.
-func (h *hist) add(payload []byte) error {
-	if part, ok := scanHist(payload); ok {
+// since encoding/json was half of the cost of a report, and its ranges only where they are wanted. What does not look as shards write it goes the long way.
+func (h *hist) add(payload []byte, ranges bool) error {
+	if part, ok := scanHist(payload, ranges); ok {
 		h.join(part)
 		return nil
 	}
@@ -81,7 +81,7 @@ func stamp(payload []byte) (at quote.Time) {
 }
 
 // scanHist reads a RESP_HIST as shards write it: the records first.
-func scanHist(b []byte) (h hist, ok bool) {
+func scanHist(b []byte, ranges bool) (h hist, ok bool) {
 	const opening = `{"records":[`
 	if !bytes.HasPrefix(b, []byte(opening)) {
 		return h, false
@@ -105,7 +105,7 @@ func scanHist(b []byte) (h hist, ok bool) {
 				return err == nil && n >= 0 && n < placement.Slots
 			}) && good
 		case "ranges":
-			good = json.Unmarshal(value, &h.ranges) == nil
+			good = !ranges || json.Unmarshal(value, &h.ranges) == nil
 		}
 		return good
 	})

@@ -20,7 +20,7 @@ func FuzzHistIsReadAsEncodingJSONReadsIt(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		got, ok := scanHist(b) // must not panic, whatever it is
+		got, ok := scanHist(b, true) // must not panic, whatever it is
 		var want wire.RespHist
 		if !ok || !json.Valid(b) || json.Unmarshal(b, &want) != nil || len(want.Records) != len(got.records) {
 			return // it goes the long way; a name twice, or in other letters, is read the other way by encoding/json
@@ -38,7 +38,7 @@ func FuzzHistIsReadAsEncodingJSONReadsIt(f *testing.F) {
 func TestHistIsReadByHand(t *testing.T) {
 	raw := []byte(`{"records":[{"topic":"trades.A","epoch":1,"seq":2,"payload":{"id":"\"timestamp\":\"x\"","v":{"timestamp":"1999-01-01T00:00:00Z"},"timestamp":"2026-01-01T00:00:00.000000Z"}},{"topic":"quotes.B","epoch":3,"seq":4,"payload":{}}],` +
 		`"more":true,"ranges":{"trades.A":[{"epoch":1,"first":1,"last":2}]},"lost":[{"topic":"x"}],"in_sync":{"17":true,"3":false}}`)
-	got, ok := scanHist(raw)
+	got, ok := scanHist(raw, true)
 	require.True(t, ok)
 	var want wire.RespHist
 	require.NoError(t, json.Unmarshal(raw, &want))
@@ -54,7 +54,7 @@ func TestHistIsReadByHand(t *testing.T) {
 	require.Equal(t, want.Ranges, got.ranges)
 	require.Equal(t, want.InSync, got.inSync)
 	for n := range raw {
-		_, ok := scanHist(raw[:n])
+		_, ok := scanHist(raw[:n], true)
 		require.False(t, ok, "cut off at %d", n)
 	}
 }

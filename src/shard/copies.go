@@ -219,6 +219,7 @@ func (d *draft) copy(s *sealed) error {
 	}
 	d.repaired += s.header.Count
 	d.fence.epoch = max(d.fence.epoch, s.at.Epoch)
+	d.c.state.reach.extend(s.at.Topic, s.header.Latest)
 	e := extentOf(s.at, &s.header, len(s.data))
 	return errors.Join(d.batch.Set(keyOfChunk(s.at.Topic, s.at.Epoch, s.at.Block), s.data), d.batch.Set(e.key(s.at.Topic), e.value()))
 }

@@ -28,11 +28,12 @@ type query struct {
 	desc          bool
 	limit         int
 	cache         *cache // of decoded chunks; nil: none
+	reach         *reach // of chunks; nil: nothing is known
 }
 
 // parseQuery checks a request against the table. Errors are [*wire.Error]s with bad_request, bad_symbol or moved.
 func (s *state) parseQuery(req wire.ReqHist) (query, error) {
-	q := query{from: req.From, to: req.To, after: req.After, before: req.Before, limit: defaultLimit}
+	q := query{from: req.From, to: req.To, after: req.After, before: req.Before, limit: defaultLimit, reach: s.reach}
 	if req.Limit != nil {
 		if *req.Limit < 0 || *req.Limit > maxLimit {
 			return q, wire.Errorf(wire.BadRequest, "limit is %d, want 0 to %d", *req.Limit, maxLimit)

@@ -5,9 +5,7 @@ import (
 	"cmp"
 	"container/heap"
 	"context"
-	"errors"
 	"fmt"
-	"math"
 	"slices"
 
 	"quotes/src/quote"
@@ -26,35 +24,48 @@ func (q *query) find(ctx context.Context, r *reader, maxBytes int) ([]row, bool,
 
 // page gathers rows up to its bounds.
 type page struct {
-	rows  []row
-	limit int
-	room  int // bytes left
-	more  bool
-	text  []byte // where the payloads are
+	rows    []row
+	fitting int // rows that room was made for
+	limit   int
+	room    int // bytes left
+	more    bool
+	text    []byte // where the payloads are
 }
 
 // rowOverhead is about what a row costs in a frame beside its payload.
 const rowOverhead = 128
 
-// textBytes is how much is made at once for payloads.
-const textBytes = 32 << 10
+// How much is made at once for payloads: for as many as are asked for, at most textBytes.
+const (
+	usualPayload = 256
+	textBytes    = 32 << 10
+)
 
-// add takes a row and copies its payload, unless the page is full; then there is more.
+// add takes a row and copies its payload, unless the page is full.
 func (p *page) add(r *row) bool {
+	if !p.fits(r) {
+		return false
+	}
+	p.rows = append(p.rows, p.keep(r))
+	return true
+}
+
+// fits makes room for a row, unless the page is full; then there is more.
+func (p *page) fits(r *row) bool {
 	size := len(r.payload) + rowOverhead
-	if len(p.rows) > 0 && (len(p.rows) >= p.limit || size > p.room) {
+	if p.fitting > 0 && (p.fitting >= p.limit || size > p.room) {
 		p.more = true
 		return false
 	}
+	p.fitting++
 	p.room -= size
-	p.rows = append(p.rows, p.keep(r))
 	return true
 }
 
 // keep returns a row whose payload is the page's own.
 func (p *page) keep(r *row) row {
 	if cap(p.text)-len(p.text) < len(r.payload) {
-		p.text = make([]byte, 0, max(textBytes, len(r.payload)))
+		p.text = make([]byte, 0, max(min((p.limit+1)*usualPayload, textBytes), len(r.payload)))
 	}
 	from := len(p.text)
 	p.text = append(p.text, r.payload...)
@@ -132,32 +143,30 @@ func (q *query) findByTime(ctx context.Context, r *reader, maxBytes int) ([]row,
 		return nil, false, err
 	}
 	for i := range rows {
-		if !p.add(&rows[i]) || ctx.Err() != nil {
+		if !p.fits(&rows[i]) {
+			rows = rows[:i]
 			break
 		}
 	}
-	return p.rows, p.more, ctx.Err()
+	return rows, p.more, ctx.Err()
 }
 
-// offerChunks offers the moments of a topic's chunks that are of the query's time.
+// offerChunks offers the moments of a topic's chunks that are of the query's time, where some may be among the best.
 func (q *query) offerChunks(ctx context.Context, r *reader, t quote.Topic, best *earliest) error {
-	lo := topicPrefix(extentKey, t)
-	c, err := r.view.Scan(lo, end(lo))
-	if err != nil {
-		return err
+	if q.desc && q.reach != nil && best.full() {
+		latest, err := q.reach.of(r.view, t)
+		if err != nil || best.beyond(latest) {
+			return err
+		}
 	}
-	for ok := c.First(); ok && err == nil && ctx.Err() == nil; {
-		class := c.Key()[len(lo)]
-		err = q.offerClass(ctx, r, t, class, best)
-		ok = class < maxClass && c.SeekGE(append(lo, class+1))
-	}
-	return errors.Join(err, c.Error(), c.Close())
+	return eachClass(r.view, t, func(class byte) error {
+		return cmp.Or(ctx.Err(), q.offerClass(ctx, r, t, class, best))
+	})
 }
 
 // offerClass offers those of one class of extents, until they are all worse than what is kept.
 func (q *query) offerClass(ctx context.Context, r *reader, t quote.Topic, class byte, best *earliest) error {
-	lo := append(topicPrefix(extentKey, t), class)
-	hi := append(topicPrefix(extentKey, t), class+1)
+	lo, hi := classRange(t, class)
 	if !q.to.IsZero() {
 		hi = appendTime(bytes.Clone(lo), q.to)
 	}
@@ -171,10 +180,8 @@ func (q *query) offerClass(ctx context.Context, r *reader, t quote.Topic, class 
 		}
 		// All extents that follow begin later or, downwards, end before this one's beginning and the longest of the class.
 		bound := max(e.earliest, q.from)
-		if last := e.earliest + quote.Time(longest(class)); q.desc {
-			if bound = last; last < e.earliest {
-				bound = math.MaxInt64
-			}
+		if q.desc {
+			bound = latestOf(e.earliest, class)
 		}
 		if best.beyond(bound) {
 			return false, nil
@@ -301,14 +308,17 @@ func (e *earliest) offer(m moment) bool {
 	return true
 }
 
+// full reports whether as many are kept as may be.
+func (e *earliest) full() bool { return len(e.kept) == e.most }
+
 // wants reports whether a moment would be taken.
 func (e *earliest) wants(m moment) bool {
-	return len(e.kept) < e.most || e.order(m, e.kept[0]) < 0
+	return !e.full() || e.order(m, e.kept[0]) < 0
 }
 
 // beyond reports whether moments of that time and all that come later in order would be refused.
 func (e *earliest) beyond(at quote.Time) bool {
-	if len(e.kept) < e.most {
+	if !e.full() {
 		return false
 	}
 	if e.desc {

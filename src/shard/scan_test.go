@@ -47,6 +47,9 @@ func TestHistoryAgainstAPlainList(t *testing.T) {
 			_, err := d.committer.do(t.Context(), &write{rows: rows[i/200*part:][:part]})
 			require.NoError(t, err)
 		}
+		if i%200 == 100 { // as after a start
+			d.state.reach = newReach()
+		}
 		rows := rows[:(i/200+1)*part]
 		req := randomQuery(rng, symbols)
 		q, err := d.state.parseQuery(req)

@@ -229,6 +229,7 @@ func (c *committer) replace(v engine.View, b engine.Batch, s *sealed) error {
 	if held.Count(first, last) != uint64(s.header.Count) {
 		return errNotRipe
 	}
+	c.state.reach.extend(s.at.Topic, s.header.Latest)
 	e := extentOf(s.at, &s.header, len(s.data))
 	err := b.DeleteRange(keyOfRecord(s.at.Topic, quote.Point{Epoch: s.at.Epoch, Seq: first}), keyOfRecord(s.at.Topic, quote.Point{Epoch: s.at.Epoch, Seq: last + 1}))
 	if s.before {

@@ -45,12 +45,13 @@ type state struct {
 	size     blocks
 	toSeal   map[quote.Topic]struct{} // topics that may have blocks to seal
 	ripened  chan struct{}            // there are such
+	reach    *reach
 }
 
 func newState(self int, table *placement.Table) *state {
 	s := &state{
 		self: self, table: table, topics: map[quote.Topic]*topic{}, compared: map[int]uint64{}, kicks: map[int]chan struct{}{},
-		size: blockSeqs, toSeal: map[quote.Topic]struct{}{}, ripened: make(chan struct{}, 1),
+		size: blockSeqs, toSeal: map[quote.Topic]struct{}{}, ripened: make(chan struct{}, 1), reach: newReach(),
 	}
 	for slot := range placement.Slots {
 		for _, twin := range s.twins(slot) {

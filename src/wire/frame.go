@@ -91,7 +91,7 @@ func (f *Frame) Decode(v any) error {
 	if len(f.Payload) == 0 {
 		return Errorf(BadRequest, "%s needs a payload", f.Type)
 	}
-	if a, is := v.(*Append); is && a.quick(f.Payload) {
+	if q, is := v.(quicker); is && q.quick(f.Payload) {
 		return nil
 	}
 	if err := json.Unmarshal(f.Payload, v); err != nil {
@@ -197,6 +197,11 @@ func appendString(b []byte, s string) []byte {
 func Make(typ string, v any) Frame {
 	if v == nil {
 		return Frame{Type: typ}
+	}
+	if r, is := v.(ReqHist); is {
+		if text := r.append(nil); len(text) > 0 {
+			return Frame{Type: typ, Payload: text}
+		}
 	}
 	var out bytes.Buffer
 	enc := json.NewEncoder(&out)

@@ -11,24 +11,7 @@ import (
 // says so, and the frame goes the long way, whose word counts. line must be UTF-8.
 func (p *parser) quick(line []byte, f *Frame) bool {
 	c := cursor{b: line}
-	if !c.take('{') {
-		return false
-	}
-	for first := true; ; first = false {
-		c.space()
-		if c.take('}') {
-			break
-		}
-		if !first && (!c.take(',') || !c.skip()) {
-			return false
-		}
-		name, plain := c.plain()
-		c.space()
-		if !plain || !c.take(':') || !c.skip() || !p.field(&c, f, name) {
-			return false
-		}
-	}
-	return c.i == len(c.b) && f.Type != "" && f.BudgetMS >= 0
+	return c.members(func(name []byte) bool { return p.field(&c, f, name) }) && f.Type != "" && f.BudgetMS >= 0
 }
 
 // field reads one value of the envelope.
@@ -91,6 +74,27 @@ func (p *parser) field(c *cursor, f *Frame, name []byte) (ok bool) {
 type cursor struct {
 	b []byte
 	i int
+}
+
+// members reads a whole object; each reads the value of one member.
+func (c *cursor) members(each func(name []byte) bool) bool {
+	c.space()
+	if !c.take('{') {
+		return false
+	}
+	for first := true; ; first = false {
+		if c.space(); c.take('}') {
+			c.space()
+			return c.i == len(c.b)
+		}
+		if !first && (!c.take(',') || !c.skip()) {
+			return false
+		}
+		name, plain := c.plain()
+		if c.space(); !plain || !c.take(':') || !c.skip() || !each(name) {
+			return false
+		}
+	}
 }
 
 // maxDepth is how deep values may nest before the long way is taken.

@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"net"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -36,7 +37,12 @@ func newLineWriter(conn net.Conn, timeout time.Duration, broken func(error)) *li
 
 // write writes the lines that add appends, and returns when the connection has taken them, and all that was queued before
 // them, or is broken. Where add appends nothing it only waits for what was queued.
-func (w *lineWriter) write(add func([]byte) []byte) error {
+func (w *lineWriter) write(add func([]byte) []byte) error { return w.put(add, false) }
+
+// answer is write for who answers: on a busy machine others have answers too, and run first, so that all go out together.
+func (w *lineWriter) answer(add func([]byte) []byte) error { return w.put(add, true) }
+
+func (w *lineWriter) put(add func([]byte) []byte, yields bool) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.err != nil {
@@ -48,6 +54,11 @@ func (w *lineWriter) write(add func([]byte) []byte) error {
 		mine = w.begun // no next write will come: the one in work is the last
 	} else if !w.writing {
 		w.writing = true
+		if yields {
+			w.mu.Unlock()
+			runtime.Gosched()
+			w.mu.Lock()
+		}
 		w.flush()
 		w.hand()
 	}
@@ -111,8 +122,9 @@ func (w *lineWriter) hand() {
 	w.settle()
 }
 
-// rest writes until nothing waits.
+// rest writes until nothing waits. It lets others run first: on a busy machine they have lines too, which then go out together.
 func (w *lineWriter) rest() {
+	runtime.Gosched()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for len(w.buf) > 0 && w.err == nil {
