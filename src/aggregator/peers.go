@@ -91,7 +91,7 @@ func (p *peer) quotes(ctx context.Context, symbols []quote.Symbol) (map[quote.Sy
 		}
 	}()
 	for _, name := range symbols {
-		wait, err := s.Begin(wire.Frame{Type: wire.TypeReqQuote, Topic: string(name), BudgetMS: left(ctx)})
+		wait, err := s.Begin(ctx, wire.Frame{Type: wire.TypeReqQuote, Topic: string(name)})
 		if err != nil {
 			return nil, err
 		}
@@ -151,15 +151,6 @@ func (p *peer) history(ctx context.Context, req wire.ReqHist, ranges bool) (*his
 		return nil, err
 	}
 	return all, nil
-}
-
-// left returns the milliseconds that a context still has, at least 1.
-func left(ctx context.Context) int64 {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		return 0
-	}
-	return max(time.Until(deadline).Milliseconds(), 1)
 }
 
 // Reasons of a source.

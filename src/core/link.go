@@ -176,7 +176,7 @@ func (l *link) launch(ctx context.Context, s *wire.Session, b *batch, flights ch
 		return err
 	}
 	f := wire.Frame{Type: wire.TypeAppend, BudgetMS: appendWait.Milliseconds(), Payload: b.payload(l.ledger.table.Epoch(), l.book.epoch)}
-	wait, err := s.Begin(f)
+	wait, err := s.Begin(ctx, f)
 	if err != nil {
 		permit.Done(breaker.Failure)
 		return err

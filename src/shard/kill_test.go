@@ -123,7 +123,7 @@ func (k *killed) load(t *testing.T, addr string, topic quote.Topic, epoch uint64
 			records = append(records, wire.Record{Topic: topic, Seq: seq, Payload: []byte(payloadOf(topic, epoch, seq))})
 		}
 		k.sent[epoch] = next + batch - 1
-		wait, err := s.Begin(appendFrame(t, wire.Append{TableEpoch: 1, Epoch: epoch, Records: records}))
+		wait, err := s.Begin(t.Context(), appendFrame(t, wire.Append{TableEpoch: 1, Epoch: epoch, Records: records}))
 		if err != nil {
 			break
 		}

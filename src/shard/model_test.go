@@ -94,7 +94,7 @@ func (m *model) crash(i int) {
 	l := m.core.links[i]
 	if l.session != nil {
 		for page := range slices.Chunk(l.queue, 5) {
-			wait, err := l.session.Begin(appendFrame(m.t, wire.Append{TableEpoch: 1, Epoch: m.core.epoch, Records: page}))
+			wait, err := l.session.Begin(m.t.Context(), appendFrame(m.t, wire.Append{TableEpoch: 1, Epoch: m.core.epoch, Records: page}))
 			require.NoError(m.t, err)
 			if m.rng.IntN(2) == 0 {
 				if _, err := wait(within(m.t)); err == nil {
@@ -340,7 +340,7 @@ func TestTwoCoresAtOnce(t *testing.T) {
 	old.publish(10, syms...)
 	for i, l := range old.links {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		wait, err := l.session.Begin(appendFrame(t, wire.Append{TableEpoch: 1, Epoch: old.epoch, Records: l.queue}))
+		wait, err := l.session.Begin(t.Context(), appendFrame(t, wire.Append{TableEpoch: 1, Epoch: old.epoch, Records: l.queue}))
 		if err == nil {
 			_, err = wait(ctx)
 		}

@@ -42,9 +42,10 @@ func (r *reach) of(v engine.View, t quote.Topic) (quote.Time, error) {
 	stored := quote.Time(0)
 	err := eachClass(v, t, func(class byte) error {
 		lo, hi := classRange(t, class)
-		return engine.Walk(v, lo, hi, true, func(key, _ []byte) (bool, error) {
-			stored = max(stored, latestOf(timeOf(key), class))
-			return false, nil
+		return engine.Walk(v, lo, hi, true, func(key, value []byte) (bool, error) {
+			e, err := parseExtent(key, value)
+			stored = max(stored, e.latest)
+			return latestOf(e.earliest, class) > stored, err
 		})
 	})
 	if err != nil {

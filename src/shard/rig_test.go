@@ -318,7 +318,7 @@ func (c *fakeCore) flush() {
 		var waits []func(context.Context) (wire.Frame, error)
 		for len(l.queue) > 0 || len(l.lost) > 0 {
 			n := min(len(l.queue), 256)
-			wait, err := l.session.Begin(appendFrame(c.r.t, wire.Append{TableEpoch: 1, Epoch: c.epoch, Records: l.queue[:n], Lost: l.lost}))
+			wait, err := l.session.Begin(c.r.t.Context(), appendFrame(c.r.t, wire.Append{TableEpoch: 1, Epoch: c.epoch, Records: l.queue[:n], Lost: l.lost}))
 			require.NoError(c.r.t, err)
 			l.queue, l.lost = l.queue[n:], nil
 			waits = append(waits, wait)

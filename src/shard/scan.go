@@ -198,6 +198,9 @@ func (q *query) offerClass(ctx context.Context, r *reader, t quote.Topic, class 
 			if q.desc { // the best come first
 				i = len(records) - 1 - i
 			}
+			if best.beyond(records[i].Timestamp) { // nearly all
+				continue
+			}
 			m := moment{topic: t, at: records[i].Timestamp, point: quote.Point{Epoch: e.epoch, Seq: records[i].Seq}, sealed: true}
 			if best.wants(m) && q.covers(m.at) && q.shows(t, m.point) {
 				best.offer(m)

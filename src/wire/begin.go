@@ -9,15 +9,12 @@ func GivenUp() context.Context {
 	return ctx
 }
 
-// Begin sends a request at once and returns how to wait for its one answer. Requests begun one after another go out in
-// that order. The wait must be called once, also to give up: its context bounds it.
-func (s *Session) Begin(f Frame) (wait func(context.Context) (Frame, error), err error) {
-	c, err := s.enrol(&f)
+// Begin asks and returns how to wait for the one answer. Requests begun one after another go out in that order. It waits itself only
+// while too much is queued already, at most until ctx ends; the time that ctx leaves crosses the wire as budget_ms. The wait must be
+// called once, also to give up: its own context bounds it.
+func (s *Session) Begin(ctx context.Context, f Frame) (wait func(context.Context) (Frame, error), err error) {
+	c, err := s.ask(ctx, &f)
 	if err != nil {
-		return nil, err
-	}
-	if err := s.Send(f); err != nil {
-		s.forget(f.ID, c)
 		return nil, err
 	}
 	return func(ctx context.Context) (Frame, error) {

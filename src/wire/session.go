@@ -115,22 +115,11 @@ func (s *Session) Do(ctx context.Context, f Frame) (Frame, error) {
 // Stream sends a request and calls each for every reply, up to the one without more. An error of each ends it and is
 // returned; replies that come later are dropped.
 func (s *Session) Stream(ctx context.Context, f Frame, each func(Frame) error) error {
-	if f.BudgetMS == 0 {
-		if deadline, ok := ctx.Deadline(); ok {
-			f.BudgetMS = max(time.Until(deadline).Milliseconds(), 1)
-		}
-	}
-	c, err := s.enrol(&f)
+	c, err := s.ask(ctx, &f)
 	if err != nil {
 		return err
 	}
 	defer s.forget(f.ID, c)
-	if err := s.out.queue(ctx, f.Append); err != nil {
-		if ctx.Err() != nil {
-			return s.given(f, ctx.Err())
-		}
-		return s.Err()
-	}
 	for {
 		r, err := s.await(ctx, f, c)
 		if err != nil {
@@ -186,6 +175,27 @@ func replyError(f Frame) error {
 
 // ErrorOf returns the [*Error] that an ERROR frame carries, for those who get frames without asking.
 func ErrorOf(f Frame) error { return replyError(f) }
+
+// ask gives a request its budget and its id, and queues it. Who gets no error must forget it.
+func (s *Session) ask(ctx context.Context, f *Frame) (*call, error) {
+	if f.BudgetMS == 0 {
+		if deadline, ok := ctx.Deadline(); ok {
+			f.BudgetMS = max(time.Until(deadline).Milliseconds(), 1)
+		}
+	}
+	c, err := s.enrol(f)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.out.queue(ctx, f.Append); err != nil {
+		s.forget(f.ID, c)
+		if ctx.Err() != nil {
+			return nil, s.given(*f, ctx.Err())
+		}
+		return nil, s.Err()
+	}
+	return c, nil
+}
 
 // enrol gives the request an id and remembers it.
 func (s *Session) enrol(f *Frame) (*call, error) {

@@ -79,7 +79,7 @@ func TestBegunRequestsGoOutInOrder(t *testing.T) {
 	s, p := session(t, DialConfig{})
 	var waits []func(context.Context) (Frame, error)
 	for i := range 10 {
-		wait, err := s.Begin(Frame{Type: fmt.Sprint(i)})
+		wait, err := s.Begin(t.Context(), Frame{Type: fmt.Sprint(i)})
 		require.NoError(t, err)
 		waits = append(waits, wait)
 	}
@@ -96,14 +96,14 @@ func TestBegunRequestsGoOutInOrder(t *testing.T) {
 	}
 	_, err := waits[9](t.Context())
 	require.ErrorIs(t, err, &Error{Code: Moved})
-	wait, err := s.Begin(Frame{Type: "X"})
+	wait, err := s.Begin(t.Context(), Frame{Type: "X"})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err = wait(ctx)
 	require.ErrorIs(t, err, context.Canceled)
 	s.Close()
-	_, err = s.Begin(Frame{Type: "X"})
+	_, err = s.Begin(t.Context(), Frame{Type: "X"})
 	require.ErrorIs(t, err, ErrClosed)
 	require.Empty(t, s.pending)
 }
@@ -274,7 +274,7 @@ func TestUnaskedFramesComeInOrder(t *testing.T) {
 func TestCloseLetsAReaderGoThatNobodyTakesFrom(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s, p := session(t, DialConfig{})
-		_, err := s.Begin(Frame{Type: "X"})
+		_, err := s.Begin(t.Context(), Frame{Type: "X"})
 		require.NoError(t, err)
 		id := p.next().ID
 		p.answer(Frame{Type: "Y", ID: id}, Frame{Type: "Y", ID: id}, Frame{Type: "Y", ID: id})

@@ -298,7 +298,7 @@ func (s *server) next(out []byte, t *topic) []byte {
 
 // begin sends an APPEND; what it returns waits until it is durable.
 func (s *server) begin(out []byte) (wait func() error, err error) {
-	answer, err := s.session.Begin(wire.Frame{Type: wire.TypeAppend, BudgetMS: 10_000, Payload: append(out, `]}`...)})
+	answer, err := s.session.Begin(context.Background(), wire.Frame{Type: wire.TypeAppend, BudgetMS: 10_000, Payload: append(out, `]}`...)})
 	return func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
