@@ -67,7 +67,7 @@ kind-up: ## make the kind cluster, load the images; NODE_IMAGE=ref decides the n
 
 .PHONY: e2e
 e2e: ## prove the failure table on the kind cluster (RUN=name: one scenario; KEEP=1 leaves the namespace)
-	@go test -tags e2e -count 1 -timeout 20m -v -run '^TestE2E$$' ./hack/e2e
+	@E2E_TREE=$$(hack/kind.sh tag) go test -tags e2e -count 1 -timeout 20m -v -run '^TestE2E$$' ./hack/e2e
 
 .PHONY: kind-down
 kind-down: ## remove the kind cluster

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # kind.sh up: the kind cluster «quotes» with the images of this tree in it, ready for helm install; safe to run again.
-# kind.sh down: removes it. NODE_IMAGE decides the node image; unset, kind's own is pulled or else nodeimage/ builds one.
+# kind.sh down: removes it. kind.sh tag: prints the tag that this tree's images get. NODE_IMAGE decides the node image; unset, kind's own is pulled or else nodeimage/ builds one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH=$PWD/bin:$PATH KIND_CLUSTER_NAME=${KIND_CLUSTER_NAME:-quotes}
@@ -8,6 +8,12 @@ context=kind-$KIND_CLUSTER_NAME
 say() { echo "kind: $*" >&2; }
 die() { say "$*"; exit 1; }
 kube() { kubectl --context "$context" --request-timeout 10s "$@"; }
+
+# tag prints the hash of what the images are made of.
+tag() {
+	echo "src-$(git ls-files -z --cached --others --exclude-standard src go.mod go.sum ko.yaml | xargs -0 sh -c 'for f; do [ ! -f "$f" ] || sha256sum "$f"; done' - | sha256sum | cut -c1-12)"
+}
+[[ ${1:-} != tag ]] || { tag; exit; }
 
 docker=$(docker version --format '{{.Server.Version}}' 2>/dev/null) ||
 	die "no Docker engine answers: start Docker and try again (on a Debian machine without one: sudo hack/ci/docker.sh up)"
@@ -104,7 +110,7 @@ node_image() {
 load() {
 	local tag refs ref name before after=()
 	base
-	tag=src-$(git ls-files -z --cached --others --exclude-standard src go.mod go.sum ko.yaml | xargs -0 sh -c 'for f; do [ ! -f "$f" ] || sha256sum "$f"; done' - | sha256sum | cut -c1-12)
+	tag=$(tag)
 	mkdir -p out
 	refs=$(images "$tag") || {
 		[[ -z ${KO_DEFAULTBASEIMAGE:-} ]] && grep -q 'base image' out/ko.log &&
@@ -168,5 +174,5 @@ down() {
 
 case ${1:-} in
 up | down) "$1" ;;
-*) die "say up or down" ;;
+*) die "say up, down or tag" ;;
 esac

@@ -69,15 +69,17 @@ func newSuite(t *testing.T) *suite {
 	require.NoError(t, err)
 	stamp := time.Now().UTC().Format("20060102-150405")
 	s := &suite{
-		Cluster: c, ctx: ctx, namespace: "quotes-e2e-" + stamp, tag: cmp.Or(os.Getenv("E2E_TAG"), "dev"),
+		Cluster: c, ctx: ctx, namespace: "quotes-e2e-" + stamp, tag: os.Getenv("E2E_TAG"),
 		symbols: []quote.Symbol{"PETR4", "VALE3", "ITUB4", "BBDC4", "ABEV3", "BTC-USD", "ETH-USD"},
 	}
 	s.folder, err = filepath.Abs(filepath.Join(root, "out", "e2e", stamp))
 	require.NoError(t, err)
 	require.NoError(t, os.MkdirAll(s.folder, 0o755))
-	s.tag, err = c.Tag(ctx)
-	require.NoError(t, err)
-	s.tag = cmp.Or(os.Getenv("E2E_TAG"), s.tag)
+	if s.tag == "" {
+		s.tag, err = c.Tag(ctx)
+		require.NoError(t, err)
+		require.Contains(t, []string{s.tag, ""}, os.Getenv("E2E_TREE"), "the cluster's images are of other sources than this tree: run make kind-up")
+	}
 	t.Logf("namespace %s, images %s, everything seen is kept in %s", s.namespace, s.tag, s.folder)
 	s.ports, err = readPorts(filepath.Join(root, "k8s", "kind.yaml"))
 	require.NoError(t, err)

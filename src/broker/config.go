@@ -13,10 +13,10 @@ import (
 // Config bounds the broker. The zero value of a field is the default that its comment names.
 type Config struct {
 	Listen    string // data port; 127.0.0.1:8081
-	Retention int    // bytes of log a topic; 1 MiB
+	Retention int    // bytes of frames in the log of a topic; 1 MiB
 	// RetentionAge is how old a record may get in the log; 0: bytes alone decide.
 	RetentionAge time.Duration
-	Total        int // bytes of log over all topics; 256 MiB
+	Total        int // bytes of frames in the logs of all topics, beside which each takes 72 more; 256 MiB
 	MaxLag       int // bytes that an all reader may lag a topic; half of Retention
 	MaxFrame     int // bytes of a published frame; 64 KiB
 	MaxTopics    int // topics in all; 100,000
@@ -36,9 +36,9 @@ type Config struct {
 func (c *Config) Flags(fs *pflag.FlagSet) {
 	c.defaults()
 	fs.StringVar(&c.Listen, "listen", c.Listen, "data port, HOST:PORT")
-	fs.IntVar(&c.Retention, "retention", c.Retention, "bytes of log kept for each topic")
+	fs.IntVar(&c.Retention, "retention", c.Retention, "bytes of frames kept in the log of each topic")
 	fs.DurationVar(&c.RetentionAge, "retention-age", c.RetentionAge, "how long a record is kept in the log; 0: bytes alone decide")
-	fs.IntVar(&c.Total, "total", c.Total, "bytes of log kept over all topics")
+	fs.IntVar(&c.Total, "total", c.Total, "bytes of frames kept in the logs of all topics; each takes 72 more beside")
 	fs.IntVar(&c.MaxLag, "max-lag", 0, "bytes that a reader of everything may lag on a topic; 0: half of retention")
 	fs.IntVar(&c.MaxFrame, "max-frame", c.MaxFrame, "bytes of a published frame")
 	fs.IntVar(&c.MaxTopics, "max-topics", c.MaxTopics, "topics in all")

@@ -193,7 +193,7 @@ func (s *server) complete() (chunks int) {
 }
 
 // reachTime is how long a value is waited for: sealing is held to a quarter of a core, and a hundred million records are a lot.
-const reachTime = 20 * time.Minute
+const reachTime = 30 * time.Minute
 
 // reaches returns when a metric has reached a value, for which it is asked once in every.
 func (s *server) reaches(metric string, value int, every time.Duration) error {
