@@ -1,6 +1,7 @@
 // Command shard measures one shard: a process by itself, on this machine's disk, through TCP: make bench-shard. Beside it stands a bare
 // pebble in this process, with the same records and the same durability, and the same shard with bbolt as its storage. Then come the
-// curves: what more history and more topics cost.
+// curves: what more history and more topics cost. With words as arguments only those parts run: appends, batches, acks, engine, bytes,
+// rebuild, growth.
 package main
 
 import (
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -48,8 +50,14 @@ func measure() (rows []bench.Row, err error) {
 		return nil, err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	for _, part := range []func(dir string) ([]bench.Row, error){appends, batches, acks, scanEngine, bytesOf, rebuild, growth} {
-		got, fault := part(dir)
+	for _, part := range []struct {
+		name string
+		run  func(dir string) ([]bench.Row, error)
+	}{{"appends", appends}, {"batches", batches}, {"acks", acks}, {"engine", scanEngine}, {"bytes", bytesOf}, {"rebuild", rebuild}, {"growth", growth}} {
+		if len(os.Args) > 1 && !slices.Contains(os.Args[1:], part.name) {
+			continue
+		}
+		got, fault := part.run(dir)
 		if fault != nil { // the others are measured all the same
 			err = errors.Join(err, fault)
 		}

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -28,6 +29,7 @@ import (
 
 // serve runs one of the shards, of which each owns everything where there are two at most, until its starter closes its end.
 func serve(dir, engine, name, shards string) error {
+	debug.SetGCPercent(50) // as that of a process of its own, by service.Spec.Keeps
 	_, addr, _ := strings.Cut(shards, name+"=")
 	addr, _, _ = strings.Cut(addr, ",")
 	cfg := shard.Config{

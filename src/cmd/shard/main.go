@@ -12,7 +12,7 @@ import (
 func main() {
 	var cfg shard.Config
 	os.Exit(service.Main(service.Spec{
-		Name:  "shard",
+		Name: "shard", Keeps: true,
 		Short: "A shard: durable, replicated history of quotes and trades",
 		Port:  shard.PortOf(os.Args[1:], os.Getenv("QUOTES_NAME")),
 		Flags: cfg.Flags,
