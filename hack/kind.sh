@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # kind.sh up: the kind cluster «quotes» with the images of this tree in it, ready for helm install; safe to run again.
-# kind.sh down: removes it. kind.sh tag: prints the tag that this tree's images get. NODE_IMAGE decides the node image; unset, kind's own is pulled or else nodeimage/ builds one.
+# kind.sh down: removes it. kind.sh tag: prints the tag that the images of this tree get.
+# NODE_IMAGE decides the node image; unset, kind's own is pulled or else nodeimage/ builds one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH=$PWD/bin:$PATH KIND_CLUSTER_NAME=${KIND_CLUSTER_NAME:-quotes}

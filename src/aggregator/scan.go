@@ -25,7 +25,8 @@ type keyed struct {
 }
 
 // add joins a further frame of the same answer. The frame was parsed, so its payload is valid JSON; it is read by hand,
-// since encoding/json was half of the cost of a report, and its ranges only where they are wanted. What does not look as shards write it goes the long way.
+// since encoding/json was half of the cost of a report, and its ranges only where they are wanted. What does not look as
+// shards write it goes the long way.
 func (h *hist) add(payload []byte, ranges bool) error {
 	if part, ok := scanHist(payload, ranges); ok {
 		h.join(part)

@@ -178,7 +178,7 @@ func (l *link) launch(ctx context.Context, s *wire.Session, b *batch, flights ch
 	f := wire.Frame{Type: wire.TypeAppend, BudgetMS: appendWait.Milliseconds(), Payload: b.payload(l.ledger.table.Epoch(), l.book.epoch)}
 	wait, err := s.Begin(ctx, f)
 	if err != nil {
-		permit.Done(breaker.Failure)
+		permit.Done(outcome(err))
 		return err
 	}
 	select {

@@ -17,7 +17,7 @@ func TestTheNewestChunksAreDecodedOnce(t *testing.T) {
 	newest := func() (seqs []uint64) {
 		v := d.engine.View()
 		defer func() { require.NoError(t, v.Close()) }()
-		q := query{topics: []quote.Topic{"quotes.A"}, held: map[quote.Topic][]*holding{"quotes.A": d.state.holdings("quotes.A")}, desc: true, limit: 8, cache: c}
+		q := query{topics: []quote.Topic{"quotes.A"}, held: map[quote.Topic][]*holding{"quotes.A": d.state.holdings("quotes.A")}, desc: true, limit: 8, cache: c, reach: d.state.reach}
 		rows, _, err := q.find(t.Context(), newReader(v, d.committer.size), 1<<20)
 		require.NoError(t, err)
 		for i := range rows {

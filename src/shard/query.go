@@ -28,7 +28,7 @@ type query struct {
 	desc          bool
 	limit         int
 	cache         *cache // of decoded chunks; nil: none
-	reach         *reach // of chunks; nil: nothing is known
+	reach         *reach // of chunks
 }
 
 // parseQuery checks a request against the table. Errors are [*wire.Error]s with bad_request, bad_symbol or moved.

@@ -16,28 +16,38 @@ import (
 // is committed, and never takes anything back.
 type reach struct {
 	mu     sync.Mutex
-	latest map[quote.Topic]quote.Time // of the chunks that it was told of
-	known  map[quote.Topic]bool       // it was told of all
+	topics map[quote.Topic]reached
 }
 
-func newReach() *reach {
-	return &reach{latest: map[quote.Topic]quote.Time{}, known: map[quote.Topic]bool{}}
+// reached is what is known of one topic.
+type reached struct {
+	latest quote.Time // of the chunks that reach was told of
+	all    bool       // it was told of all
 }
+
+func newReach() *reach { return &reach{topics: map[quote.Topic]reached{}} }
 
 // extend is called before a chunk with a record of that time is committed.
 func (r *reach) extend(t quote.Topic, at quote.Time) {
+	r.note(t, at, false)
+}
+
+func (r *reach) note(t quote.Topic, latest quote.Time, all bool) quote.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.latest[t] = max(r.latest[t], at)
+	now := r.topics[t]
+	now = reached{max(now.latest, latest), now.all || all}
+	r.topics[t] = now
+	return now.latest
 }
 
 // of returns the time. What is not known of a topic it reads from the view.
 func (r *reach) of(v engine.View, t quote.Topic) (quote.Time, error) {
 	r.mu.Lock()
-	at, known := r.latest[t], r.known[t]
+	now := r.topics[t]
 	r.mu.Unlock()
-	if known {
-		return at, nil
+	if now.all {
+		return now.latest, nil
 	}
 	stored := quote.Time(0)
 	err := eachClass(v, t, func(class byte) error {
@@ -51,10 +61,7 @@ func (r *reach) of(v engine.View, t quote.Topic) (quote.Time, error) {
 	if err != nil {
 		return 0, err
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.latest[t], r.known[t] = max(r.latest[t], stored), true
-	return r.latest[t], nil
+	return r.note(t, stored, true), nil
 }
 
 // latestOf returns what no extent of a class that begins at a time or earlier ends behind.

@@ -24,12 +24,11 @@ func (q *query) find(ctx context.Context, r *reader, maxBytes int) ([]row, bool,
 
 // page gathers rows up to its bounds.
 type page struct {
-	rows    []row
-	fitting int // rows that room was made for
-	limit   int
-	room    int // bytes left
-	more    bool
-	text    []byte // where the payloads are
+	rows  []row
+	limit int
+	room  int // bytes left
+	more  bool
+	text  []byte // where the payloads are
 }
 
 // rowOverhead is about what a row costs in a frame beside its payload.
@@ -43,21 +42,20 @@ const (
 
 // add takes a row and copies its payload, unless the page is full.
 func (p *page) add(r *row) bool {
-	if !p.fits(r) {
+	if !p.fits(r, len(p.rows)) {
 		return false
 	}
 	p.rows = append(p.rows, p.keep(r))
 	return true
 }
 
-// fits makes room for a row, unless the page is full; then there is more.
-func (p *page) fits(r *row) bool {
+// fits makes room for a row behind so many others, unless the page is full; then there is more.
+func (p *page) fits(r *row, others int) bool {
 	size := len(r.payload) + rowOverhead
-	if p.fitting > 0 && (p.fitting >= p.limit || size > p.room) {
+	if others > 0 && (others >= p.limit || size > p.room) {
 		p.more = true
 		return false
 	}
-	p.fitting++
 	p.room -= size
 	return true
 }
@@ -143,7 +141,7 @@ func (q *query) findByTime(ctx context.Context, r *reader, maxBytes int) ([]row,
 		return nil, false, err
 	}
 	for i := range rows {
-		if !p.fits(&rows[i]) {
+		if !p.fits(&rows[i], i) {
 			rows = rows[:i]
 			break
 		}
@@ -153,7 +151,7 @@ func (q *query) findByTime(ctx context.Context, r *reader, maxBytes int) ([]row,
 
 // offerChunks offers the moments of a topic's chunks that are of the query's time, where some may be among the best.
 func (q *query) offerChunks(ctx context.Context, r *reader, t quote.Topic, best *earliest) error {
-	if q.desc && q.reach != nil && best.full() {
+	if q.desc && best.full() {
 		latest, err := q.reach.of(r.view, t)
 		if err != nil || best.beyond(latest) {
 			return err

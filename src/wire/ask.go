@@ -10,31 +10,37 @@ import (
 // nothing has changed, and encoding/json takes over: its word counts.
 type quicker interface{ quick(raw []byte) bool }
 
-// quick reads a REQ_HIST without positions.
-func (r *ReqHist) quick(raw []byte) bool {
+// appender is a payload that writes itself; where it adds nothing encoding/json takes over.
+type appender interface{ append(b []byte) []byte }
+
+// readMembers reads an object into v, or changes nothing: member reads the value of each member.
+func readMembers[T any](v *T, raw []byte, member func(c *cursor, out *T, name []byte) bool) bool {
 	c := cursor{b: raw}
-	var out ReqHist
-	ok := c.members(func(name []byte) (ok bool) {
-		switch string(name) {
-		case "symbols":
-			out.Symbols, ok = texts[quote.Symbol](&c)
-		case "kinds":
-			out.Kinds, ok = texts[quote.Kind](&c)
-		case "order":
-			out.Order, ok = c.text()
-		default:
-			ok = c.asked(name, &out.From, &out.To, &out.Limit)
-		}
-		return ok
-	})
+	var out T
+	ok := c.members(func(name []byte) bool { return member(&c, &out, name) })
 	if ok {
-		*r = out
+		*v = out
 	}
 	return ok
 }
 
+// quick reads a REQ_HIST without positions.
+func (r *ReqHist) quick(raw []byte) bool {
+	return readMembers(r, raw, func(c *cursor, out *ReqHist, name []byte) (ok bool) {
+		switch string(name) {
+		case "kinds":
+			out.Kinds, ok = texts[quote.Kind](c)
+		case "order":
+			out.Order, ok = c.text()
+		default:
+			ok = c.asked(name, &out.Symbols, &out.From, &out.To, &out.Limit)
+		}
+		return ok
+	})
+}
+
 // append adds a REQ_HIST without positions; of any other it adds nothing.
-func (r *ReqHist) append(b []byte) []byte {
+func (r ReqHist) append(b []byte) []byte {
 	if r.After != nil || r.Before != nil {
 		return b
 	}
@@ -58,35 +64,30 @@ func (r *ReqHist) append(b []byte) []byte {
 
 // quick reads a REQ_REPORT.
 func (r *ReqReport) quick(raw []byte) bool {
-	c := cursor{b: raw}
-	var out ReqReport
-	ok := c.members(func(name []byte) (ok bool) {
+	return readMembers(r, raw, func(c *cursor, out *ReqReport, name []byte) (ok bool) {
 		switch string(name) {
 		case "symbol":
 			var s string
 			s, ok = c.text()
 			out.Symbol = quote.Symbol(s)
-		case "symbols":
-			out.Symbols, ok = texts[quote.Symbol](&c)
 		case "max_age_ms":
 			var n uint64
 			n, ok = c.number()
 			age := int64(n)
 			out.MaxAgeMS = &age
 		default:
-			ok = c.asked(name, &out.From, &out.To, &out.Limit)
+			ok = c.asked(name, &out.Symbols, &out.From, &out.To, &out.Limit)
 		}
 		return ok
 	})
-	if ok {
-		*r = out
-	}
-	return ok
 }
 
 // asked reads a member that both requests have.
-func (c *cursor) asked(name []byte, from, to *quote.Time, limit **int) bool {
+func (c *cursor) asked(name []byte, symbols *[]quote.Symbol, from, to *quote.Time, limit **int) (ok bool) {
 	switch string(name) {
+	case "symbols":
+		*symbols, ok = texts[quote.Symbol](c)
+		return ok
 	case "from":
 		return c.time(from)
 	case "to":

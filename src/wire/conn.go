@@ -78,7 +78,7 @@ func (c *Conn) Reply(req, f Frame) error {
 // Fail sends the ERROR that err stands for as the answer to req.
 func (c *Conn) Fail(req Frame, err error) error { return c.Reply(req, ErrorFrame(err)) }
 
-// Answer runs fn in a goroutine of its own, which may have run others before, and replies with what it returns. The context ends with the connection and
+// Answer runs fn in a goroutine of its own and replies with what it returns. The context ends with the connection and
 // when the request's budget is spent; then the client gets deadline_exceeded at once, whatever fn does. fn must end soon
 // after its context: until then it counts as work, and the server does not end. When the connection has MaxWork requests
 // in work, Answer blocks, and so the reading of further ones. It is for OnFrame and OnSilent, and for fn itself.

@@ -198,8 +198,8 @@ func Make(typ string, v any) Frame {
 	if v == nil {
 		return Frame{Type: typ}
 	}
-	if r, is := v.(ReqHist); is {
-		if text := r.append(nil); len(text) > 0 {
+	if a, is := v.(appender); is {
+		if text := a.append(nil); len(text) > 0 {
 			return Frame{Type: typ, Payload: text}
 		}
 	}
