@@ -33,6 +33,7 @@ needs jq jq
 free=$(df --output=avail -BG "$cache" | tail -1 | tr -dc 0-9)
 [[ $free -ge 12 ]] || die "the node image needs 12 GB below $cache while it is built, $free GB are free"
 
+rm -rf "$cache"/work.* # of a build that was killed: the lock is ours
 work=$(mktemp -d "$cache/work.XXXXXX")
 trap 'rm -rf "$work" "$kept.part"' EXIT
 
