@@ -35,10 +35,10 @@ func TestABinanceSessionGoesTheWholeWay(t *testing.T) {
 	gen, err := replay.New(replay.Config{File: file, Snapshots: snapshots, Loop: true})
 	require.NoError(t, err)
 	c := start(t, cluster.Config{Generator: gen})
-	var r wire.Report // the one that had it: the next may come from the other owner, which core may not have told yet
-	eventually(t, "a report with a trade", func() bool {
+	var r wire.Report                                                  // the one that had it: the next may come from the other owner, which core may not have told yet
+	eventually(t, "a report with a trade and its price", func() bool { // core may have been asked before the trade, and the shards after it
 		r, err = report(t, c, "AB", 1)
-		return err == nil && len(r.History) > 0 && r.CurrentPrice.Quality.State == quote.Live
+		return err == nil && len(r.History) > 0 && r.CurrentPrice.Quality.State == quote.Live && r.CurrentPrice.Price.String() != "10.05"
 	})
 	require.Equal(t, "10.04", r.CurrentPrice.Price.String())
 	require.Equal(t, quote.Sell, r.History[0].Side)
