@@ -105,7 +105,8 @@ func BenchmarkParse(b *testing.B) {
 				b.SetBytes(int64(len(line)))
 				b.ReportAllocs()
 				for b.Loop() {
-					if _, err := p.parse(line); err != nil {
+					var f Frame
+					if err := p.parse(line, &f); err != nil {
 						b.Fatal(err)
 					}
 				}

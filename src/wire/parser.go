@@ -16,6 +16,7 @@ type parser struct {
 
 	epoch     uint64 // the last one, and
 	epochText []byte // how it stood in the line, with what follows
+	head      []byte // how a line began that had the topic and epoch of the line before it, up to its seq
 
 	topic   string            // the last one
 	topics  map[string]string // earlier ones
@@ -33,27 +34,29 @@ const (
 // The frame holds no reference to line. A payload of null counts as none.
 func ParseFrame(line []byte) (Frame, error) {
 	var p parser
-	return p.parse(line)
+	var f Frame
+	err := p.parse(line, &f)
+	return f, err
 }
 
-// parse is ParseFrame, but for borrowed payloads.
-func (p *parser) parse(line []byte) (Frame, error) {
-	var f Frame
+// parse is ParseFrame, but for borrowed payloads, into an empty frame: to copy one costs as much as to read its envelope.
+func (p *parser) parse(line []byte, f *Frame) (err error) {
 	trimmed := trim(line)
 	switch {
 	case len(trimmed) == 0 || trimmed[0] != '{':
-		return f, fmt.Errorf("%w: it begins with %.16q", ErrNotObject, trimmed)
+		return fmt.Errorf("%w: it begins with %.16q", ErrNotObject, trimmed)
 	case !utf8.Valid(trimmed):
-		return f, fmt.Errorf("%w: it is not UTF-8", ErrNotObject)
+		return fmt.Errorf("%w: it is not UTF-8", ErrNotObject)
 	}
-	if p.logged(trimmed, &f) {
-		return f, nil
+	if p.logged(trimmed, f) {
+		return nil
 	}
-	f = Frame{}
-	if p.quick(trimmed, &f) {
-		return f, nil
+	*f = Frame{}
+	if p.quick(trimmed, f) {
+		return nil
 	}
-	return parseSlowly(trimmed)
+	*f, err = parseSlowly(trimmed)
+	return err
 }
 
 // parseSlowly is parse by encoding/json.
@@ -79,38 +82,14 @@ func parseSlowly(line []byte) (Frame, error) {
 }
 
 // logged reads a PUBLISH of a known topic as core writes it and brokers log it, which is what nearly every line is.
-func (p *parser) logged(line []byte, f *Frame) bool {
-	const head = `{"type":"PUBLISH","topic":"`
-	if !bytes.HasPrefix(line, []byte(head)) {
+func (p *parser) logged(line []byte, f *Frame) (ok bool) {
+	c := cursor{b: line}
+	if n := len(p.head); n > 0 && len(line) > n && string(line[:n]) == string(p.head) {
+		f.Topic, f.Epoch, c.i = p.topic, p.epoch, n // one topic, line after line
+	} else if !p.readHead(&c, f) {
 		return false
 	}
-	c := cursor{b: line, i: len(head)}
-	n := bytes.IndexByte(line[c.i:], '"')
-	if n < 0 {
-		return false
-	}
-	topic, known := p.topic, string(line[c.i:c.i+n]) == p.topic
-	if !known {
-		if topic, known = p.topics[string(line[c.i:c.i+n])]; !known {
-			return false
-		}
-		p.topic = topic
-	}
-	c.i += n
 	var prev uint64
-	var ok bool
-	if !c.word(`","epoch":`) {
-		return false
-	}
-	if n := len(p.epochText); n > 0 && len(line)-c.i > n && string(line[c.i:c.i+n]) == string(p.epochText) {
-		f.Epoch, c.i = p.epoch, c.i+n // a core's whole life long
-	} else {
-		from := c.i
-		if f.Epoch, ok = c.number(); !ok || !c.word(`,"seq":`) {
-			return false
-		}
-		p.epoch, p.epochText = f.Epoch, append(p.epochText[:0], line[from:c.i]...)
-	}
 	if f.Seq, ok = c.number(); !ok || !c.word(`,"prev":`) {
 		return false
 	}
@@ -121,10 +100,49 @@ func (p *parser) logged(line []byte, f *Frame) bool {
 	if !c.value(0) || line[from] == 'n' || c.i != len(line)-1 || line[c.i] != '}' {
 		return false
 	}
-	f.Type, f.Topic, f.Prev, f.Payload = TypePublish, topic, p.number(prev), p.payload(line[from:c.i])
+	f.Type, f.Prev, f.Payload = TypePublish, p.number(prev), p.payload(line[from:c.i])
 	if p.borrow {
 		f.logged = line
 	}
+	return true
+}
+
+// readHead reads the head of such a line, up to its seq.
+func (p *parser) readHead(c *cursor, f *Frame) (ok bool) {
+	if !c.word(`{"type":"PUBLISH","topic":"`) {
+		return false
+	}
+	n := bytes.IndexByte(c.b[c.i:], '"')
+	if n < 0 {
+		return false
+	}
+	name := c.b[c.i : c.i+n]
+	same := string(name) == p.topic
+	if !same {
+		topic, known := p.topics[string(name)]
+		if !known {
+			return false
+		}
+		p.topic = topic
+	}
+	p.head = p.head[:0]
+	f.Topic = p.topic
+	c.i += n
+	if !c.word(`","epoch":`) {
+		return false
+	}
+	if n := len(p.epochText); n > 0 && len(c.b)-c.i > n && string(c.b[c.i:c.i+n]) == string(p.epochText) {
+		f.Epoch, c.i = p.epoch, c.i+n // a core's whole life long
+		if same {
+			p.head = append(p.head, c.b[:c.i]...)
+		}
+		return true
+	}
+	from := c.i
+	if f.Epoch, ok = c.number(); !ok || !c.word(`,"seq":`) {
+		return false
+	}
+	p.epoch, p.epochText = f.Epoch, append(p.epochText[:0], c.b[from:c.i]...)
 	return true
 }
 
@@ -152,6 +170,7 @@ func (p *parser) topicOf(name []byte) string {
 	if string(name) == p.topic {
 		return p.topic
 	}
+	p.head = p.head[:0]
 	topic, kept := p.topics[string(name)]
 	if !kept {
 		topic = string(name)

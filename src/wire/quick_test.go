@@ -62,8 +62,8 @@ func TestAParserKeepsWhatRepeatsAndNothingOfTheLine(t *testing.T) {
 	for i := range uint64(5000) { // more topics than are kept
 		f := Frame{Type: TypePublish, Topic: fmt.Sprintf("quotes.S%d", i%1500), Epoch: 7, Seq: i + 2, Prev: new(i + 1), Payload: []byte(fmt.Sprint(i))}
 		line = f.Append(line[:0])
-		got, err := p.parse(line)
-		require.NoError(t, err)
+		var got Frame
+		require.NoError(t, p.parse(line, &got))
 		frames = append(frames, got)
 	}
 	for i, f := range frames {
@@ -79,7 +79,8 @@ func TestABorrowedFrameCostsNoMemory(t *testing.T) {
 	f := Frame{Type: TypePublish, Topic: "quotes.PETR4", Epoch: 7, Seq: 2, Prev: new(uint64(1)), Payload: []byte(`{"price":"38.25","note":"0123456789012345678901234567890123456789"}`)}
 	line := f.Append(nil)
 	require.Zero(t, int(testing.AllocsPerRun(1000, func() {
-		if got, err := p.parse(line); err != nil || len(got.Payload) != len(f.Payload) {
+		var got Frame
+		if err := p.parse(line, &got); err != nil || len(got.Payload) != len(f.Payload) {
 			panic(fmt.Sprint(err, got))
 		}
 	})))

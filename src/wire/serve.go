@@ -133,8 +133,8 @@ func (c *Conn) goesOn(err error) bool {
 
 // handle parses one line and hands it over. An error means that the connection must be closed.
 func (c *Conn) handle(line []byte) error {
-	f, err := c.lines.parse(line)
-	switch {
+	var f Frame
+	switch err := c.lines.parse(line, &f); {
 	case errors.Is(err, ErrNotObject):
 		_ = c.Fail(f, Errorf(BadRequest, "%v", err))
 		return err

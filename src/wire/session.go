@@ -232,21 +232,21 @@ func (s *Session) serve() {
 		if len(trim(line)) == 0 {
 			continue
 		}
-		f, err := p.parse(line)
-		if err != nil {
+		var f Frame
+		if err := p.parse(line, &f); err != nil {
 			s.fail(fmt.Errorf("it sent garbage: %s", err.Error())) // not wrapped: its code is not about a request of ours
 			return
 		}
-		s.dispatch(f)
+		s.dispatch(&f)
 	}
 }
 
 // dispatch gives a reply to who waits for it, and what answers nothing to OnFrame. Replies to requests that were given
 // up are dropped. A caller that is slow to take its replies stops the reading: that is the back-pressure of a Stream.
-func (s *Session) dispatch(f Frame) {
+func (s *Session) dispatch(f *Frame) {
 	if f.ID == 0 {
 		if s.cfg.OnFrame != nil {
-			s.cfg.OnFrame(f)
+			s.cfg.OnFrame(*f)
 		}
 		return
 	}
@@ -260,12 +260,12 @@ func (s *Session) dispatch(f Frame) {
 		return
 	}
 	select {
-	case c.replies <- f:
+	case c.replies <- *f:
 		return
 	default:
 	}
 	select {
-	case c.replies <- f:
+	case c.replies <- *f:
 	case <-c.gone:
 	case <-s.done:
 	}
