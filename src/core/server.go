@@ -50,7 +50,7 @@ func (c *Core) sendQuotes(conn *wire.Conn, f wire.Frame) error {
 		return err
 	}
 	if single {
-		return conn.Reply(f, wire.Frame{Type: wire.TypeRespQuote, Payload: quotes[0].AppendJSON(nil)})
+		return conn.Queue(f, wire.Frame{Type: wire.TypeRespQuote, Payload: quotes[0].AppendJSON(nil)})
 	}
 	for {
 		n := min(len(quotes), quotesPerFrame)

@@ -28,7 +28,7 @@ type Config struct {
 	Shards string // all shards, NAME=HOST:PORT,…; the three of a laptop
 	Copies int    // owners of a slot; 2
 
-	CacheMB    int // memory for blocks read and chunks decoded, half each, in MiB; 32
+	CacheMB    int // memory for blocks read, half of it, for chunks decoded and for newest records, a quarter each, in MiB; 32
 	MemtableMB int // memory for rows not yet in a table, in MiB, up to twice that; 16
 	ReserveMB  int // of the disk that are kept free, in MiB: below, writes are refused; 64
 	RepairMB   int // most that is copied from one twin a second, in MiB; 64
@@ -75,7 +75,7 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 	fs.DurationVar(&c.LockWait, "lock-wait", c.LockWait, "how long to wait for a data folder that another process still has")
 	fs.StringVar(&c.Shards, "shards", or(c.Shards, placement.Laptop), "all shards, NAME=HOST:PORT,…")
 	fs.IntVar(&c.Copies, "copies", or(c.Copies, 2), "shards that own each slot")
-	fs.IntVar(&c.CacheMB, "cache-mb", or(c.CacheMB, 32), "memory for blocks read and chunks decoded, MiB")
+	fs.IntVar(&c.CacheMB, "cache-mb", or(c.CacheMB, 32), "memory for blocks read (half), chunks decoded and newest records (a quarter each), MiB")
 	fs.IntVar(&c.MemtableMB, "memtable-mb", or(c.MemtableMB, 16), "memory for rows not yet in a table, MiB, up to twice that")
 	fs.IntVar(&c.ReserveMB, "reserve-mb", or(c.ReserveMB, 64), "of the disk to keep free: below, writes are refused, MiB")
 	fs.DurationVar(&c.ScrubEvery, "scrub-every", or(c.ScrubEvery, time.Minute), "how often, at most, to compare all that is held with a twin's by checksum")

@@ -19,6 +19,8 @@
 //   - Repair goes by itself: at start, at every HELLO, when a seq is skipped, and every half second while a slot is not in
 //     sync. It copies what a twin holds and we lack, one bounded page in flight to each twin, at most RepairMB a second,
 //     and leaves to core what core has yet to append. Appends and reads go on meanwhile.
+//   - The newest records of a topic that is asked for are kept in memory and answered from there, as storage would answer: only
+//     what is on disk, and nothing left out.
 //   - Memory is bounded by the flags, by the number of topics, epochs and holes (not of records), and by one page of
 //     history for each request in work.
 //   - A block of 1,024 positions of a topic and epoch, all of them on disk or lost, becomes one chunk ([quotes/src/shard/chunk]),

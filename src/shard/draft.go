@@ -17,6 +17,7 @@ type draft struct {
 	holdings map[place]*holding
 	order    []place
 	fresh    []row
+	copied   []quote.Topic
 	sent     map[quote.Topic]uint64
 	fence    fence
 
@@ -160,7 +161,7 @@ func (d *draft) finish() error {
 
 // change tells the state what is on disk now.
 func (d *draft) change() change {
-	out := change{sent: d.sent, fence: d.fence}
+	out := change{rows: d.fresh, copied: d.copied, sent: d.sent, fence: d.fence}
 	for _, p := range d.order {
 		out.holdings = append(out.holdings, named{p.topic, d.holdings[p]})
 	}

@@ -22,6 +22,7 @@ type metrics struct {
 	failures  *prometheus.CounterVec
 	queries   prometheus.Counter
 	served    prometheus.Counter
+	atHand    prometheus.Counter
 }
 
 func counter(name, help string) prometheus.Counter {
@@ -50,6 +51,7 @@ func newMetrics() *metrics {
 		}, []string{"peer"}),
 		queries: counter("history_requests_total", "REQ_HIST requests answered."),
 		served:  counter("history_records_total", "Records in those answers."),
+		atHand:  counter("history_from_memory_total", "REQ_HIST requests of a topic's newest records that were answered from memory."),
 	}
 }
 
@@ -59,7 +61,7 @@ func (m *metrics) register(r prometheus.Registerer, s *Shard) error {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "quotes_shard_" + name, Help: help}, value)
 	}
 	for _, c := range []prometheus.Collector{
-		m.appended, m.commits, m.seconds, m.repaired, m.lost, m.conflicts, m.compared, m.restored, m.scrubs, m.sealed, m.floors, m.failures, m.queries, m.served,
+		m.appended, m.commits, m.seconds, m.repaired, m.lost, m.conflicts, m.compared, m.restored, m.scrubs, m.sealed, m.floors, m.failures, m.queries, m.served, m.atHand,
 		gauge("slots", "Slots that this shard owns.", func() float64 { return float64(len(s.state.slots(time.Now()))) }),
 		gauge("slots_in_sync", "Of these, those whose copy is complete.", func() float64 { n, _ := s.synced(); return float64(n) }),
 		gauge("disk_bytes", "Bytes of the data folder.", func() float64 { return float64(s.engine.Bytes()) }),

@@ -147,3 +147,8 @@ func (q *query) shows(t quote.Topic, p quote.Point) bool {
 
 // byPosition reports whether the answer's order is by position.
 func (q *query) byPosition() bool { return q.after != nil || q.before != nil }
+
+// newest reports whether it asks for no more than what tails keep.
+func (q *query) newest() bool {
+	return q.desc && !q.byPosition() && q.from.IsZero() && q.to.IsZero() && len(q.topics) == 1 && q.limit > 0 && q.limit < tailRows
+}

@@ -236,6 +236,7 @@ func (s *state) raise(floors []floorOf) []floorOf {
 		t := s.topic(f.topic)
 		if f.point.Compare(t.floor) > 0 {
 			t.raise(f.point)
+			s.tails.forget(f.topic)
 			s.judge(t)
 			s.raised++
 			out = append(out, f)

@@ -24,6 +24,10 @@ func (s *Shard) onFrame(c *wire.Conn, f wire.Frame) {
 		s.append(c, f, me)
 	case wire.TypeHeartbeat: // being heard is all it is for
 	case wire.TypeReqHist:
+		if answer, ok := s.atHand(&f); ok {
+			_ = c.Queue(f, answer)
+			return
+		}
 		c.Answer(f, func(ctx context.Context) (wire.Frame, error) {
 			last, err := s.history(ctx, f, func(part wire.Frame) error { return c.Reply(f, part) })
 			s.readFailed(err)

@@ -47,11 +47,11 @@ func New(cfg Config) (*Shard, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Shard{cfg: cfg, log: cfg.Log, met: newMetrics(), table: table, state: newState(self, table), since: time.Now()}
-	s.state.size = cfg.block
+	s := &Shard{cfg: cfg, log: cfg.Log, met: newMetrics(), table: table, since: time.Now()}
+	s.state = s.newState(self)
 	s.damage = newDamage(cfg.fs, cfg.Data, cfg.Log)
 	s.room = newRoom(&s.cfg)
-	s.chunks = newCache(cfg.CacheMB << 20 / 2)
+	s.chunks = newCache(cfg.CacheMB << 20 / 4)
 	if s.server, err = wire.NewServer(wire.ServerConfig{OnFrame: s.onFrame, OnClose: s.onClose, Log: cfg.Log}); err != nil {
 		return nil, err
 	}
@@ -82,6 +82,13 @@ func New(cfg Config) (*Shard, error) {
 	return s, nil
 }
 
+// newState returns a state that knows nothing yet.
+func (s *Shard) newState(self int) *state {
+	out := newState(self, s.table)
+	out.size, out.tails.most = s.cfg.block, s.cfg.CacheMB<<20/4
+	return out
+}
+
 // openOrRebuild opens the data folder; one that is damaged is refused, or set aside where that is wanted.
 func (s *Shard) openOrRebuild() error {
 	err := s.open()
@@ -95,8 +102,7 @@ func (s *Shard) openOrRebuild() error {
 		return errors.Join(err, fmt.Errorf("set it aside: %w", failed))
 	}
 	s.log.Error("damaged data folder set aside: all is copied from the twins", "data", s.cfg.Data, "aside", asideName, "err", oneLine(err))
-	s.state = newState(s.state.self, s.table)
-	s.state.size = s.cfg.block
+	s.state = s.newState(s.state.self)
 	s.damage = newDamage(s.cfg.fs, s.cfg.Data, s.log)
 	return s.open()
 }
@@ -121,7 +127,7 @@ func (s *Shard) openEngine() (engine.Engine, error) {
 	if s.cfg.Engine != nil {
 		return s.cfg.Engine(s.cfg.Data)
 	}
-	return openPebble(s.room.guarded(), s.cfg.Data, s.cfg.CacheMB<<20-s.chunks.most, s.cfg.MemtableMB<<20, s.log, s.damage.listen)
+	return openPebble(s.room.guarded(), s.cfg.Data, s.cfg.CacheMB<<20/2, s.cfg.MemtableMB<<20, s.log, s.damage.listen)
 }
 
 // flat is an error told on one line.

@@ -46,12 +46,13 @@ type state struct {
 	toSeal   map[quote.Topic]struct{} // topics that may have blocks to seal
 	ripened  chan struct{}            // there are such
 	reach    *reach
+	tails    *tails
 }
 
 func newState(self int, table *placement.Table) *state {
 	s := &state{
 		self: self, table: table, topics: map[quote.Topic]*topic{}, compared: map[int]uint64{}, kicks: map[int]chan struct{}{},
-		size: blockSeqs, toSeal: map[quote.Topic]struct{}{}, ripened: make(chan struct{}, 1), reach: newReach(),
+		size: blockSeqs, toSeal: map[quote.Topic]struct{}{}, ripened: make(chan struct{}, 1), reach: newReach(), tails: newTails(),
 	}
 	for slot := range placement.Slots {
 		for _, twin := range s.twins(slot) {
@@ -137,6 +138,8 @@ func (s *state) admits(core *session) error {
 // change is what a commit has put on disk.
 type change struct {
 	holdings []named
+	rows     []row                  // that were stored
+	copied   []quote.Topic          // that got chunks of a twin
 	sent     map[quote.Topic]uint64 // the highest seq that core appended in this epoch
 	fence    fence                  // a newer epoch, learnt from a twin's records; else zero
 }
@@ -154,6 +157,12 @@ func (s *state) stored(c change) (fenced *session) {
 	if c.fence.epoch > s.fence.epoch {
 		s.fence = c.fence
 		fenced, s.core = s.core, nil
+	}
+	for i := range c.rows {
+		s.tails.add(&c.rows[i])
+	}
+	for _, t := range c.copied {
+		s.tails.forget(t)
 	}
 	gaps := false
 	for _, n := range c.holdings {

@@ -62,7 +62,7 @@ func (st *story) lost(epoch, first, last uint64) {
 	st.s.stored(change{holdings: []named{{st.topic, h}}})
 }
 
-func (st *story) inSync() bool { return st.s.inSyncs([]int{st.slot}, st.now)[st.slot] }
+func (st *story) inSync() bool { return st.s.inSyncsNow([]int{st.slot}, st.now)[st.slot] }
 
 func (st *story) compared(epoch uint64) { st.s.comparedWith(st.twin, epoch) }
 
@@ -131,7 +131,7 @@ func TestASlotOfOthersIsNeverInSync(t *testing.T) {
 	st.compared(100)
 	st.s.comparedWith(2, 100)
 	for slot := range placement.Slots {
-		require.Equal(t, st.s.table.Owns(0, slot), st.s.inSyncs([]int{slot}, st.now)[slot])
+		require.Equal(t, st.s.table.Owns(0, slot), st.s.inSyncsNow([]int{slot}, st.now)[slot])
 	}
 }
 

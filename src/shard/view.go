@@ -105,3 +105,42 @@ func (s *state) coreNow(now time.Time) (addr, state string) {
 	}
 	return s.core.addr, "up"
 }
+
+// atHand answers a query that is newest, from memory, if it can: all of it is of one moment.
+func (s *state) atHand(q *query, now time.Time) (rows []row, more bool, inSync map[int]bool, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	name := q.topics[0]
+	t := s.topics[name]
+	if t == nil {
+		return nil, false, nil, false
+	}
+	if rows, more, ok = s.tails.find(name).newest(q.limit); !ok {
+		return nil, false, nil, false
+	}
+	q.held = map[quote.Topic][]*holding{name: t.holdings}
+	if !t.floor.IsZero() {
+		q.floors = []quote.Position{{Topic: name, Point: t.floor}}
+	}
+	return rows, more, s.inSyncs(q.slots, now), true
+}
+
+// follow returns the tail of a topic that is to be filled, nil for none.
+func (s *state) follow(name quote.Topic) *tail {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.topics[name] == nil {
+		return nil
+	}
+	if t := s.tails.follow(name); t != nil && !t.filled {
+		return t
+	}
+	return nil
+}
+
+// fill fills it.
+func (s *state) fill(t *tail, rows []row, more bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tails.fill(t, rows, more)
+}

@@ -69,10 +69,27 @@ func (c *Conn) Write(lines []byte) error {
 // the slice of slices is used up.
 func (c *Conn) Writev(lines net.Buffers) error { return c.out.writev(lines) }
 
-// Reply sends f as the answer to req.
+// Reply sends f as the answer to req, or unavailable where too many large ones wait for clients that read slowly.
 func (c *Conn) Reply(req, f Frame) error {
+	if size := len(f.Payload); size >= largeAnswer {
+		if c.srv.answers.take(size) {
+			defer c.srv.answers.take(-size)
+		} else {
+			f = ErrorFrame(&Error{Code: Unavailable, Message: "too many answers wait for slow readers: ask for less, or again later", RetryAfterMS: 1000})
+		}
+	}
 	f.ID = req.ID
 	return c.out.answer(f.Append)
+}
+
+// Queue is Reply for who must not wait for the client: a small answer goes out with others, soon. It waits while much is queued
+// already, and for a large one. An error of the connection is seen at its end.
+func (c *Conn) Queue(req, f Frame) error {
+	if len(f.Payload) >= largeAnswer {
+		return c.Reply(req, f)
+	}
+	f.ID = req.ID
+	return c.out.queue(c.ctx, f.Append)
 }
 
 // Fail sends the ERROR that err stands for as the answer to req.
@@ -111,13 +128,6 @@ func (c *Conn) answer(req Frame, fn func(context.Context) (Frame, error)) {
 	}
 	if err != nil {
 		f = ErrorFrame(err)
-	}
-	if size := len(f.Payload); size >= largeAnswer {
-		if !c.srv.answers.take(size) {
-			_ = c.Fail(req, &Error{Code: Unavailable, Message: "too many answers wait for slow readers: ask for less, or again later", RetryAfterMS: 1000})
-			return
-		}
-		defer c.srv.answers.take(-size)
 	}
 	_ = c.Reply(req, f)
 }

@@ -34,6 +34,7 @@ func (c *Conn) serve() {
 		c.halfClosed()
 	}
 	c.wg.Wait()
+	_ = c.out.write(func(b []byte) []byte { return b }) // what Queue has left
 	if c.srv.isLeaving() {
 		c.goaway()
 	}

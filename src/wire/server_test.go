@@ -153,6 +153,23 @@ func TestAnswersThatNobodyReadsAreBounded(t *testing.T) {
 	})
 }
 
+func TestQueuedAnswersArriveThoughTheClientHasEnded(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := serve(t, ServerConfig{OnFrame: func(c *Conn, f Frame) { _ = c.Queue(f, Frame{Type: "PONG"}) }})
+		p := r.connect()
+		const n = 5000 // more than the connection holds, and the queue
+		go func() {
+			p.say(strings.Repeat(`{"type":"PING","id":7}`+"\n", n))
+			p.halfClose()
+		}()
+		synctest.Wait() // the server waits for us
+		for range n {
+			require.Equal(t, Frame{Type: "PONG", ID: 7}, p.next())
+		}
+		p.ended()
+	})
+}
+
 func TestTooMuchWorkStopsTheReading(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		started, release := make(chan uint64, 10), make(chan struct{})
