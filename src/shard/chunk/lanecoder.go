@@ -31,23 +31,28 @@ type laneCoder struct {
 	fse          fse.Scratch
 }
 
-// A coder compares all predictions by a rough estimate, and the best of them by a close one.
-const closely = 3
+// A coder compares all predictions by a rough estimate, of the first values, and the best of them by a close one.
+const (
+	roughly = 256 // values
+	closely = 2   // predictions
+)
 
 // append codes values, given those coded before; which of them may be used is near.
 func (c *laneCoder) append(b []byte, values []int64, lanes [][]int64, near []int) []byte {
 	c.plans = c.plans[:0]
+	some := values[:min(len(values), roughly)]
 	for _, from := range []int{fromPrevious, fromNothing, fromStep, fromPace} {
-		c.propose(plan{from: from}, values, nil)
+		c.propose(plan{from: from}, some, nil)
 	}
 	for _, lane := range near {
 		for _, from := range []int{fromNear, fromNearStep, fromBeside} {
-			c.propose(plan{from: from, near: lane}, values, lanes[lane])
+			c.propose(plan{from: from, near: lane}, some, lanes[lane])
 		}
 	}
 	slices.SortStableFunc(c.plans, func(p, q plan) int { return cmp.Compare(p.cost, q.cost) })
 	best := plan{cost: math.Inf(1)}
 	for _, p := range c.plans[:min(closely, len(c.plans))] {
+		p.begin(values)
 		c.rests(&p, values, p.of(lanes))
 		for _, p.signed = range []bool{false, true} {
 			if c.judge(&p); p.cost < best.cost {
@@ -64,12 +69,7 @@ func (c *laneCoder) append(b []byte, values []int64, lanes [][]int64, near []int
 
 // propose completes a plan and adds it, with a rough estimate of its cost.
 func (c *laneCoder) propose(p plan, values, near []int64) {
-	if p.begins() {
-		p.start = values[0]
-	}
-	if n := len(values); p.from == fromPace && n > 1 {
-		p.pace = (values[n-1] - values[0]) / int64(n-1)
-	}
+	p.begin(values)
 	if c.rests(&p, values, near); len(c.rest) == 0 {
 		c.plans = append(c.plans, p)
 		return
@@ -84,6 +84,16 @@ func (c *laneCoder) propose(p plan, values, near []int64) {
 	}
 	p.cost = float64(left) + c.entropy(0)
 	c.plans = append(c.plans, p)
+}
+
+// begin sets what a plan takes from the first and the last value.
+func (p *plan) begin(values []int64) {
+	if p.begins() {
+		p.start = values[0]
+	}
+	if n := len(values); p.from == fromPace && n > 1 {
+		p.pace = (values[n-1] - values[0]) / int64(n-1)
+	}
 }
 
 // entropy is how many bits the counted symbols take.
@@ -107,13 +117,31 @@ func (c *laneCoder) median() int64 {
 	return c.sorted[len(c.sorted)/2]
 }
 
-// rests fills c.rest as a plan says.
+// rests fills c.rest as a plan says; the commonest ways have loops of their own.
 func (c *laneCoder) rests(p *plan, values, near []int64) {
-	c.rest = c.rest[:0]
-	p.predict(near, len(values), func(i int, guess int64) int64 {
-		c.rest = append(c.rest, values[i]-guess)
-		return values[i]
-	})
+	out := slices.Grow(c.rest[:0], len(values))
+	switch p.from {
+	case fromNothing:
+		out = append(out, values...)
+	case fromPrevious:
+		for i := 1; i < len(values); i++ {
+			out = append(out, values[i]-values[i-1])
+		}
+	case fromNear:
+		for i, v := range values {
+			out = append(out, v-near[i])
+		}
+	case fromNearStep:
+		for i := 1; i < len(values); i++ {
+			out = append(out, values[i]-values[i-1]-(near[i]-near[i-1]))
+		}
+	default:
+		p.predict(near, len(values), func(i int, guess int64) int64 {
+			out = append(out, values[i]-guess)
+			return values[i]
+		})
+	}
+	c.rest = out
 }
 
 // settle chooses a plan's base and unit for c.rest.

@@ -1,8 +1,11 @@
 package chunk
 
 import (
+	"bytes"
 	"strconv"
 	"time"
+
+	"quotes/src/quote"
 )
 
 // clock writes times; it remembers the minute that it wrote last.
@@ -30,6 +33,19 @@ func (c *clock) append(b []byte, at int64) []byte {
 	return append(b, byte('0'+seconds/10), byte('0'+seconds%10), '.',
 		byte('0'+hi/100), byte('0'+hi/10%10), byte('0'+hi%10),
 		byte('0'+lo/100), byte('0'+lo/10%10), byte('0'+lo%10), 'Z')
+}
+
+// parse reads a time of exactly the form that append writes.
+func (c *clock) parse(v []byte) (int64, bool) {
+	if len(v) != timeLen || v[4] != '-' || v[10] != 'T' || v[19] != '.' || v[26] != 'Z' {
+		return 0, false
+	}
+	at, err := quote.ParseTime(string(v))
+	if err != nil {
+		return 0, false
+	}
+	var b [timeLen]byte
+	return int64(at), bytes.Equal(c.append(b[:0], int64(at)), v)
 }
 
 // appendNumber adds v / 10^scale with scale digits behind the point; scale is at most maxDigits.

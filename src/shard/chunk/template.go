@@ -3,6 +3,7 @@ package chunk
 import (
 	"bytes"
 	"math"
+	"strings"
 
 	"quotes/src/quote"
 )
@@ -49,11 +50,23 @@ type shredder struct {
 	columns   []*column
 	templates []string
 	ids       map[string]int
-	which     []int64 // the template of each record
+	which     []int64  // the template of each record
+	steps     [][]step // of each template
 
+	clock  clock
 	text   []byte // the template in the making
 	member []byte // the JSON member that we are in
 	nth    int
+	found  [maxColumns]struct {
+		value int64
+		scale uint8
+	}
+}
+
+// step is a text of a template, with the symbol in its place, and the column behind it; that of the last one is none.
+type step struct {
+	text string
+	col  *column
 }
 
 func newShredder(symbol quote.Symbol) *shredder {
@@ -64,6 +77,10 @@ func newShredder(symbol quote.Symbol) *shredder {
 func (s *shredder) add(p []byte) bool {
 	for _, c := range s.columns {
 		c.repeat()
+	}
+	if n := len(s.which); n > 0 && s.follows(s.steps[s.which[n-1]], p) {
+		s.which = append(s.which, s.which[n-1])
+		return true
 	}
 	s.text, s.member, s.nth = s.text[:0], nil, 0
 	for i := 0; i < len(p); {
@@ -97,8 +114,61 @@ func (s *shredder) add(p []byte) bool {
 		}
 		s.templates = append(s.templates, string(s.text))
 		s.ids[string(s.text)] = id
+		s.steps = append(s.steps, s.stepsOf(string(s.text)))
 	}
 	s.which = append(s.which, int64(id))
+	return true
+}
+
+func (s *shredder) stepsOf(template string) (out []step) {
+	for {
+		text, rest, more := strings.Cut(template, string(rune(markCol)))
+		one := step{text: strings.ReplaceAll(text, string(rune(markSymbol)), s.symbol)}
+		if more {
+			one.col = s.columns[rest[0]-firstMark]
+		}
+		if out = append(out, one); !more {
+			return out
+		}
+		template = rest[1:]
+	}
+}
+
+// follows takes a payload apart that has the same template as the one before, as nearly all have, and reports whether it does.
+func (s *shredder) follows(steps []step, p []byte) bool {
+	for i := range steps {
+		t := &steps[i]
+		if len(p) < len(t.text) || string(p[:len(t.text)]) != t.text {
+			return false
+		}
+		if p = p[len(t.text):]; t.col == nil {
+			break
+		}
+		n, ok := timeLen, false
+		if t.col.kind == moment {
+			if len(p) < timeLen {
+				return false
+			}
+			s.found[i].value, ok = s.clock.parse(p[:n])
+			s.found[i].scale = 0
+		} else {
+			for n = 0; n < len(p) && (p[n] >= '0' && p[n] <= '9' || p[n] == '.'); n++ {
+			}
+			s.found[i].value, s.found[i].scale, ok = parseNumber(p[:n])
+		}
+		if !ok {
+			return false
+		}
+		p = p[n:]
+	}
+	if len(p) > 0 {
+		return false
+	}
+	for i := range steps[:len(steps)-1] {
+		c := steps[i].col
+		c.used = len(s.which) + 1
+		c.values[len(c.values)-1], c.scales[len(c.scales)-1] = s.found[i].value, s.found[i].scale
+	}
 	return true
 }
 
@@ -136,7 +206,7 @@ func (s *shredder) str(p []byte) (n int, ok bool) {
 
 // value takes text that may be a time, or end in a number. It is false where there are too many columns.
 func (s *shredder) value(v []byte) bool {
-	if at, ok := parseMoment(v); ok {
+	if at, ok := s.clock.parse(v); ok {
 		return s.put(moment, at, 0)
 	}
 	from := numberIn(v)
@@ -239,18 +309,4 @@ func parseNumber(v []byte) (coef int64, scale uint8, ok bool) {
 		}
 	}
 	return coef, scale, true
-}
-
-// parseMoment reads a time of exactly the form that appendMoment writes.
-func parseMoment(v []byte) (int64, bool) {
-	if len(v) != timeLen || v[4] != '-' || v[10] != 'T' || v[19] != '.' || v[26] != 'Z' {
-		return 0, false
-	}
-	at, err := quote.ParseTime(string(v))
-	if err != nil {
-		return 0, false
-	}
-	var b [timeLen]byte
-	var c clock
-	return int64(at), bytes.Equal(c.append(b[:0], int64(at)), v)
 }
