@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -144,100 +146,216 @@ func (r *rig) restart(t *testing.T, epoch uint64) {
 }
 
 // join makes a session with one subscription.
-func (r *rig) join(sub *sub) *session {
+func (r *rig) join(n *sub) *session {
+	s := &session{ready: make(chan struct{}, 1), subs: map[quote.Pattern]*sub{}, cursors: map[*topic]*cursor{}}
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	s := &session{ready: make(chan struct{}, 1), subs: map[quote.Pattern]*subscription{}, cursors: map[*topic]*cursor{}}
 	r.sessions[s] = struct{}{}
-	s.put(sub, r.topics)
-	r.attachAll(s)
+	r.mu.Unlock()
+	r.subscribe(s, n)
 	return s
 }
 
-type subscription = sub
+// subscribe adds a subscription to a session, or changes one.
+func (r *rig) subscribe(s *session, n *sub) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s.put(n, r.topics)
+	r.attachTo(s, n.pattern)
+}
 
-// read collects what the session is owed now, up to some turns.
-func (r *rig) read(s *session, turns int, a *auditor) {
+// collected returns the lines that the session is owed now, up to some turns.
+func (r *rig) collected(t *testing.T, s *session, turns int) (lines [][]byte) {
 	for range turns {
 		out, _, more := r.collect(s, r.now, false)
 		frames := 0
 		for _, piece := range out.lines {
 			for line := range bytes.Lines(piece) {
 				frames++
-				a.line(line)
+				lines = append(lines, line)
 			}
 		}
-		require.Equal(a.t, out.frames, frames)
+		require.Equal(t, out.frames, frames)
 		if !more && frames == 0 {
-			return
+			break
+		}
+	}
+	return lines
+}
+
+// read lets an auditor look at what a session of one topic is owed.
+func (r *rig) read(s *session, turns int, a *auditor) {
+	for _, line := range r.collected(a.t, s, turns) {
+		a.line(line)
+	}
+}
+
+// client is a subscriber of many topics, with an auditor for each that it covers and has heard of.
+type client struct {
+	t     *testing.T
+	what  string
+	s     *session
+	subs  map[quote.Pattern]*sub
+	views map[quote.Topic]*auditor
+}
+
+// mode is what the most specific subscription of a topic asks for; none covers it where ok is false.
+func (c *client) mode(name quote.Topic) (mode wire.Mode, ok bool) {
+	for _, p := range []quote.Pattern{quote.Pattern(name), quote.Pattern(string(name.Kind()) + ".*"), "*"} {
+		if n := c.subs[p]; n != nil {
+			return n.mode, true
+		}
+	}
+	return "", false
+}
+
+// view returns the auditor of a topic, which begins where the subscription does.
+func (c *client) view(name quote.Topic) *auditor {
+	if c.views[name] == nil {
+		c.views[name] = &auditor{t: c.t, what: c.what + " " + string(name), conflate: name.Kind() == quote.Quotes}
+	}
+	return c.views[name]
+}
+
+// subscribe adds or changes a subscription, from a position of some of the topics where it says so.
+func (c *client) subscribe(r *rig, n *sub) {
+	for name, p := range n.from {
+		if _, covered := c.mode(name); covered {
+			delete(n.from, name) // it goes on from where it is
+			continue
+		}
+		a := c.view(name)
+		a.known, a.last = true, p
+	}
+	c.subs[n.pattern] = n
+	r.subscribe(c.s, n)
+}
+
+// unsubscribe ends one. What nothing covers any more has no view.
+func (c *client) unsubscribe(r *rig, p quote.Pattern) {
+	r.mu.Lock()
+	c.s.change(p, nil, r.topics)
+	r.mu.Unlock()
+	delete(c.subs, p)
+	for name := range c.views {
+		if _, covered := c.mode(name); !covered {
+			delete(c.views, name)
 		}
 	}
 }
 
-// Whatever is published, lost, conflated, overrun or resumed: each subscription's view adds up.
-func TestEveryViewAddsUp(t *testing.T) {
-	for seed := range uint64(400) {
-		r := rand.New(rand.NewPCG(seed, 2))
-		rig := newRig(t, Config{Retention: 4000, MaxLag: []int{1500, 4000}[seed%2], MaxFrame: 512})
-		topics := []quote.Topic{"quotes.A", "trades.A"}
-		epoch := uint64(1)
-		type reader struct {
-			s *session
-			a *auditor
+// comeBack subscribes anew to a broker that has started again, from where each view stands.
+func (c *client) comeBack(r *rig) {
+	subs := c.subs
+	c.s, c.subs = &session{ready: make(chan struct{}, 1), subs: map[quote.Pattern]*sub{}, cursors: map[*topic]*cursor{}}, map[quote.Pattern]*sub{}
+	r.mu.Lock()
+	r.sessions[c.s] = struct{}{}
+	r.mu.Unlock()
+	for _, p := range slices.Sorted(maps.Keys(subs)) {
+		again := *subs[p]
+		again.from = map[quote.Topic]quote.Point{}
+		for name, a := range c.views {
+			if a.known && p.Match(name) {
+				again.from[name] = a.last
+			}
 		}
-		var readers []reader
-		for step := range 60 {
-			switch op := r.IntN(20); {
+		c.subscribe(r, &again)
+	}
+}
+
+// read takes what is there, up to some turns.
+func (c *client) read(r *rig, turns int) {
+	c.t.Helper()
+	for _, line := range r.collected(c.t, c.s, turns) {
+		f, err := wire.ParseFrame(line)
+		require.NoError(c.t, err)
+		name := quote.Topic(f.Topic)
+		if f.Type == wire.TypeLost {
+			var l wire.Lost
+			require.NoError(c.t, f.Decode(&l))
+			name = l.Topic
+		}
+		mode, covered := c.mode(name)
+		require.True(c.t, covered, "%s: nothing covers %s", c.what, name)
+		a := c.view(name)
+		if a.why = string(mode); mode == wire.ModeAll {
+			a.why = "lag"
+		}
+		a.line(line)
+	}
+}
+
+// Whatever is published, lost, conflated, overrun, grown too old or resumed, however the subscriptions overlap and change: each
+// subscriber's view of each topic adds up.
+func TestEveryViewAddsUp(t *testing.T) {
+	topics := []quote.Topic{"quotes.A", "trades.A", "quotes.B", "trades.B"}
+	patterns := []quote.Pattern{"quotes.A", "trades.A", "quotes.B", "trades.B", "quotes.*", "trades.*", "*"}
+	for seed := range uint64(600) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		rig := newRig(t, Config{Retention: 4000, MaxLag: []int{1500, 4000}[seed%2], MaxFrame: 512, RetentionAge: []time.Duration{0, 2 * time.Second}[seed/2%2]})
+		epoch := uint64(1)
+		var clients []*client
+		random := func(p quote.Pattern) *sub {
+			n := &sub{pattern: p, mode: []wire.Mode{wire.ModeAll, wire.ModeLatest, wire.ModeSampled}[r.IntN(3)], interval: 100 * time.Millisecond, snapshot: r.IntN(2) == 0}
+			for _, name := range topics {
+				if r.IntN(3) == 0 && rig.seq[name] > 0 && p.Match(name) {
+					if n.from == nil {
+						n.from = map[quote.Topic]quote.Point{}
+					}
+					n.from[name] = quote.Point{Epoch: epoch, Seq: 1 + r.Uint64N(rig.seq[name])}
+				}
+			}
+			return n
+		}
+		for step := range 80 {
+			switch op := r.IntN(24); {
 			case op < 11:
 				for range 1 + r.IntN(12) {
 					passed := uint64(0)
 					if r.IntN(40) == 0 {
 						passed = 1 + r.Uint64N(5)
 					}
-					rig.put(t, topics[r.IntN(2)], epoch, passed)
+					rig.put(t, topics[r.IntN(1+min(step/10, 3))], epoch, passed)
 				}
 			case op == 11:
 				epoch += 1 + r.Uint64N(3)
 				clear(rig.seq)
-			case op == 19 && r.IntN(4) == 0:
+			case op == 12 && r.IntN(4) == 0:
 				rig.restart(t, epoch)
-				for i, rd := range readers { // they come back from where they are
-					for pattern, sb := range rd.s.subs {
-						again := *sb
-						if again.from = nil; rd.a.known {
-							again.from = map[quote.Topic]quote.Point{quote.Topic(pattern): rd.a.last}
-						}
-						readers[i].s = rig.join(&again)
-					}
+				for _, c := range clients {
+					c.comeBack(rig)
 				}
-			case op < 14 && len(readers) < 6:
-				name := topics[r.IntN(2)]
-				sb := &sub{pattern: quote.Pattern(name), mode: []wire.Mode{wire.ModeAll, wire.ModeLatest, wire.ModeSampled}[r.IntN(3)], interval: 100 * time.Millisecond, snapshot: r.IntN(2) == 0}
-				a := &auditor{t: t, what: fmt.Sprintf("seed %d step %d %s %s", seed, step, name, sb.mode), conflate: name.Kind() == quote.Quotes, why: string(sb.mode)}
-				if sb.mode == wire.ModeAll {
-					a.why = "lag"
-				}
-				if r.IntN(3) == 0 && rig.seq[name] > 0 {
-					p := quote.Point{Epoch: epoch, Seq: 1 + r.Uint64N(rig.seq[name])}
-					sb.from = map[quote.Topic]quote.Point{name: p}
-					a.known, a.last = true, p
-				}
-				readers = append(readers, reader{rig.join(sb), a})
+			case op == 13:
+				rig.sweep(rig.now)
+			case op < 16 && len(clients) < 6:
+				c := &client{t: t, what: fmt.Sprintf("seed %d step %d", seed, step), subs: map[quote.Pattern]*sub{}, views: map[quote.Topic]*auditor{}}
+				c.comeBack(rig)
+				c.subscribe(rig, random(patterns[r.IntN(len(patterns))]))
+				clients = append(clients, c)
+			case op < 19 && len(clients) > 0: // one more, or another mode
+				clients[r.IntN(len(clients))].subscribe(rig, random(patterns[r.IntN(len(patterns))]))
+			case op == 19 && len(clients) > 0:
+				clients[r.IntN(len(clients))].unsubscribe(rig, patterns[r.IntN(len(patterns))])
 			default:
 				rig.now = rig.now.Add(time.Duration(r.IntN(120)) * time.Millisecond)
-				if len(readers) > 0 {
-					rd := readers[r.IntN(len(readers))]
-					rig.read(rd.s, 1+r.IntN(3), rd.a)
+				if len(clients) > 0 {
+					clients[r.IntN(len(clients))].read(rig, 1+r.IntN(3))
 				}
 			}
 		}
 		rig.now = rig.now.Add(time.Minute)
-		for _, rd := range readers {
-			rig.read(rd.s, 100, rd.a)
-			for top, c := range rd.s.cursors {
-				require.Equal(t, top.end(), c.next, "%s: everything was delivered or accounted for", rd.a.what)
-				if n := top.newest(); n != nil && len(rd.a.got) > 0 {
-					require.Equal(t, n.point, rd.a.last, rd.a.what)
+		rig.sweep(rig.now)
+		for _, c := range clients {
+			c.read(rig, 100)
+			for _, name := range topics {
+				top := rig.topics[name]
+				_, covered := c.mode(name)
+				require.Equal(t, covered && top != nil, c.s.cursors[top] != nil, "%s %s", c.what, name)
+				if top == nil || !covered {
+					continue
+				}
+				require.Equal(t, top.end(), c.s.cursors[top].next, "%s %s: everything was delivered or accounted for", c.what, name)
+				if a, n := c.views[name], top.newest(); a != nil && n != nil && len(a.got) > 0 {
+					require.Equal(t, n.point, a.last, a.what)
 				}
 			}
 		}

@@ -49,15 +49,16 @@ func (r *record) size() int { return len(r.payload) + 64 }
 type queue struct {
 	records []*record
 	bytes   int
-	lost    []wire.LostRange
-	skipped bool // something was dropped that the shard was not told of by HELLO
+	lost    []*wire.LostRange
+	runs    map[quote.Topic]*wire.LostRange // in lost, of each topic the last: it may still grow
+	skipped bool                            // something was dropped that the shard was not told of by HELLO
 	ready   chan struct{}
 }
 
 func newLedger(table *placement.Table, limit int, log *slog.Logger, met *metrics) *ledger {
 	l := &ledger{table: table, limit: limit, log: log, met: met, homes: map[quote.Topic]*placed{}}
 	for range table.Shards() {
-		l.queues = append(l.queues, &queue{ready: make(chan struct{}, 1)})
+		l.queues = append(l.queues, &queue{runs: map[quote.Topic]*wire.LostRange{}, ready: make(chan struct{}, 1)})
 	}
 	return l
 }
@@ -119,16 +120,12 @@ func (l *ledger) giveUp(r *record) {
 
 // tell remembers a loss that the shard must be told; runs of one topic are told as one range.
 func (q *queue) tell(r wire.LostRange) {
-	for i := len(q.lost) - 1; i >= 0; i-- {
-		if have := &q.lost[i]; have.Topic == r.Topic {
-			if have.Last+1 == r.First {
-				have.Last = r.Last
-				return
-			}
-			break
-		}
+	if run := q.runs[r.Topic]; run != nil && run.Last+1 == r.First {
+		run.Last = r.Last
+		return
 	}
-	q.lost = append(q.lost, r)
+	q.runs[r.Topic] = &r
+	q.lost = append(q.lost, &r)
 }
 
 func (q *queue) pop() *record {
@@ -174,7 +171,14 @@ func (l *ledger) take(shard int) *batch {
 		b.records = append(b.records, r)
 	}
 	n := min(len(q.lost), batchLost)
-	b.lost, q.lost = q.lost[:n:n], q.lost[n:]
+	for _, r := range q.lost[:n] {
+		b.lost = append(b.lost, *r)
+		if q.runs[r.Topic] == r {
+			delete(q.runs, r.Topic) // what is told does not grow
+		}
+	}
+	clear(q.lost[:n])
+	q.lost = q.lost[n:]
 	return b
 }
 
@@ -184,13 +188,15 @@ func (l *ledger) putBack(shard int, unsent []*batch) {
 	defer l.mu.Unlock()
 	q := l.queues[shard]
 	var records []*record
-	var lost []wire.LostRange
+	var lost []*wire.LostRange
 	for _, b := range unsent {
 		for _, r := range b.records {
 			records = append(records, r)
 			q.bytes += r.size()
 		}
-		lost = append(lost, b.lost...)
+		for _, r := range b.lost {
+			lost = append(lost, &r)
+		}
 	}
 	q.records = append(records, q.records...)
 	q.lost = append(lost, q.lost...)

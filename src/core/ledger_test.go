@@ -132,6 +132,29 @@ func TestALossIsToldToBothOwners(t *testing.T) {
 	}
 }
 
+func TestLossesOfManyTopicsInTurnsAreOneRangeEach(t *testing.T) {
+	l := newRig(t, 500).place
+	const topics, each = 40, 30
+	for seq := uint64(1); seq <= each; seq++ {
+		for i := range topics {
+			l.add(l.home(quote.Topic(fmt.Sprintf("trades.S%d", i))), seq, []byte(`{"pad":"0123456789"}`))
+		}
+	}
+	told := map[quote.Topic]int{}
+	for i := range l.table.Shards() {
+		for b := l.take(i); b != nil; b = l.take(i) {
+			for _, r := range b.lost {
+				told[r.Topic]++
+			}
+		}
+		require.Empty(t, l.queues[i].runs, "nothing is kept of what was told")
+	}
+	require.Len(t, told, topics)
+	for name, n := range told {
+		require.Equal(t, 2, n, "%s: one range to each owner", name)
+	}
+}
+
 func TestARestartedShardIsBelievedOnlyWhatItHolds(t *testing.T) {
 	l := newRig(t, 1<<20).place
 	h := l.home("quotes.A")
