@@ -129,8 +129,11 @@ func TestThePageShowsAnOutageFromLiveToLive(t *testing.T) {
 	b.until("core lost", allStale+`.includes('core_lost')`)
 	s.stop("broker")
 	b.until("broker down", allStale+`.includes('broker_down')`)
+	s.start("broker")
+	b.until("a broker that knows nothing yet", allStale+`.includes('broker_recovering')`)
 	s.stop("aggregator")
 	b.until("no connection", allStale+`.includes('no_connection')`)
+	b.until("what was known is of before", `document.getElementById('coverage').innerText === 'unknown' && document.getElementById('breaker').innerText === 'unknown' && document.querySelectorAll('#processes [data-state="up"]').length === 0`)
 	b.shot("no-connection")
 
 	faults, err := chromedp.Run(b.ctx, chromedp.Evaluate[[]string](`faults`))

@@ -130,10 +130,18 @@ func (a *Aggregator) onFrame(c *wire.Conn, f wire.Frame) {
 			if err != nil {
 				return wire.Frame{}, err
 			}
-			if raw, ok := v.(json.RawMessage); ok {
-				return wire.Frame{Type: typ, Payload: raw}, nil
+			raw, ok := v.(json.RawMessage)
+			if !ok {
+				return wire.Make(typ, v), nil
 			}
-			return wire.Make(typ, v), nil
+			parts := pieces(raw, answerBytes)
+			last := len(parts) - 1
+			for _, part := range parts[:last] {
+				if err := c.Reply(f, wire.Frame{Type: typ, More: true, Payload: part}); err != nil {
+					return wire.Frame{}, err
+				}
+			}
+			return wire.Frame{Type: typ, Payload: parts[last]}, nil
 		})
 	}
 	switch f.Type {
@@ -144,7 +152,7 @@ func (a *Aggregator) onFrame(c *wire.Conn, f wire.Frame) {
 	case wire.TypeReqQuote:
 		answer(wire.TypeRespQuote, a.reqQuote)
 	case wire.TypeReqStatus:
-		_ = c.Reply(f, wire.Make(wire.TypeRespStatus, a.status()))
+		_ = c.Reply(f, a.status().Frame())
 	case wire.TypeHeartbeat:
 	case wire.TypeSubscribe, wire.TypeUnsubscribe:
 		_ = c.Fail(f, wire.Errorf(wire.BadRequest, "the aggregator reports; %s is the broker's, at %s", f.Type, a.cfg.Broker))
@@ -157,8 +165,9 @@ func (a *Aggregator) onFrame(c *wire.Conn, f wire.Frame) {
 func (a *Aggregator) status() wire.Status {
 	s := wire.Status{Process: "aggregator", Version: a.cfg.Version, Since: quote.TimeOf(a.since)}
 	for _, p := range a.peers() {
-		s.Peers = append(s.Peers, p.status())
+		s.Peers = append(s.Peers, peerOf(p.name, p.client))
 		s.Breakers = append(s.Breakers, wire.BreakerStatusOf(p.brk.Snapshot()))
 	}
+	s.Peers = append(s.Peers, peerOf("broker", a.hub.client))
 	return s
 }

@@ -56,6 +56,8 @@ type world struct {
 	shards []*fake
 	mu     sync.Mutex
 	slow   func() // what the first question for history waits for; nil: nothing
+	price  string // core's quote of A
+	hang   bool   // core answers nothing
 	leave  func() // begins the end of the aggregator
 }
 
@@ -70,13 +72,17 @@ func (w *world) once() func() {
 
 func build(t *testing.T, cfg aggregator.Config) *world {
 	t.Helper()
-	w := &world{}
+	w := &world{price: `{"symbol":"A","price":"1.50","quality":{"state":"live","age_ms":40}}`}
 	w.core = serve(t, func(f wire.Frame) (wire.Frame, error) {
 		if f.Topic != "" && f.Topic != "A" || strings.Contains(string(f.Payload), "NONE") {
 			return wire.Frame{}, wire.Errorf(wire.BadSymbol, "unknown symbol %s%s", f.Topic, f.Payload)
 		}
-		const quote = `{"symbol":"A","price":"1.50","quality":{"state":"live","age_ms":40}}`
+		w.mu.Lock()
+		quote, hang := w.price, w.hang
+		w.mu.Unlock()
 		switch {
+		case hang:
+			return wire.Frame{Type: "HANG"}, nil
 		case f.Type == wire.TypeReqStatus:
 			return wire.Make(wire.TypeRespStatus, wire.Status{Process: "core", Version: "x", Peers: []wire.Peer{{Name: "external", State: "up"}}}), nil
 		case len(f.Payload) > 0:

@@ -66,14 +66,14 @@ func (r *report) append(b []byte) []byte {
 	return append(strconv.AppendFloat(append(b, `,"took_ms":`...), r.TookMS, 'g', -1, 64), '}')
 }
 
-// appendSource adds a row. Names and reasons are ours and need no escaping.
+// appendSource adds a row. Names are ours and need no escaping; a reason may be a peer's word.
 func appendSource(b []byte, s *wire.Source) []byte {
 	b = append(append(b, `{"name":"`...), s.Name...)
-	b = append(append(b, `","state":"`...), s.State...)
+	b = append(append(append(b, `","state":"`...), s.State...), '"')
 	if s.Reason != "" {
-		b = append(append(b, `","reason":"`...), s.Reason...)
+		b = rest(b, "reason", s.Reason)
 	}
-	b = strconv.AppendFloat(append(b, `","ms":`...), s.MS, 'g', -1, 64)
+	b = strconv.AppendFloat(append(b, `,"ms":`...), s.MS, 'g', -1, 64)
 	return append(strconv.AppendBool(append(b, `,"hedged":`...), s.Hedged), '}')
 }
 
@@ -81,4 +81,24 @@ func appendSource(b []byte, s *wire.Source) []byte {
 func rest(b []byte, name string, v any) []byte {
 	raw, _ := json.Marshal(v) // never fails: strings and numbers
 	return append(append(append(append(b, `,"`...), name...), `":`...), raw...)
+}
+
+// pieces cuts an array that is longer than most into several, each of whole elements.
+func pieces(raw json.RawMessage, most int) (out []json.RawMessage) {
+	var elements []json.RawMessage
+	if len(raw) <= most || json.Unmarshal(raw, &elements) != nil {
+		return []json.RawMessage{raw}
+	}
+	part := json.RawMessage{'['}
+	for _, e := range elements {
+		if len(part) > 1 && len(part)+len(e)+2 > most {
+			out = append(out, append(part, ']'))
+			part = json.RawMessage{'['}
+		}
+		if len(part) > 1 {
+			part = append(part, ',')
+		}
+		part = append(part, e...)
+	}
+	return append(out, append(part, ']'))
 }

@@ -57,12 +57,13 @@ func (p *peer) run(ctx context.Context) error {
 	return g.Wait()
 }
 
-func (p *peer) status() wire.Peer {
+// peerOf is a connection's row of RESP_STATUS.
+func peerOf(name string, c *wire.Client) wire.Peer {
 	state := "down"
-	if p.client.Up() {
+	if c.Up() {
 		state = "up"
 	}
-	return wire.Peer{Name: p.name, Addr: p.client.Addr(), State: state}
+	return wire.Peer{Name: name, Addr: c.Addr(), State: state}
 }
 
 // fault says whether an error is the source's own: that a symbol is unknown is not.

@@ -32,7 +32,7 @@ func (a *Aggregator) askCore(ctx context.Context, symbols []quote.Symbol) (p pri
 	})
 	p.took = time.Since(began)
 	if p.err != nil {
-		p.last = a.lastPrices(ctx, symbols)
+		p.last, _ = a.lastPrices(ctx, symbols)
 	}
 	return p
 }
@@ -80,21 +80,24 @@ func count(r *wire.Report) {
 }
 
 // lastPrices asks the shards for the newest quote of each symbol: for when core does not answer. What comes is stale,
-// with the age that the wall clock gives.
-func (a *Aggregator) lastPrices(ctx context.Context, symbols []quote.Symbol) map[quote.Symbol]quote.Quote {
-	out := map[quote.Symbol]quote.Quote{}
+// with the age that the wall clock gives. Strange are those of which the shards, all that it takes, have none and the broker has shown
+// none.
+func (a *Aggregator) lastPrices(ctx context.Context, symbols []quote.Symbol) (out map[quote.Symbol]quote.Quote, strange map[quote.Symbol]bool) {
+	out, strange = map[quote.Symbol]quote.Quote{}, map[quote.Symbol]bool{}
 	for some := range slices.Chunk(symbols, mostSymbols) {
 		one := 1
 		f := a.each(ctx, some, wire.ReqHist{Kinds: []quote.Kind{quote.Quotes}, Order: wire.Desc, Limit: &one, Before: map[quote.Topic]quote.Point{}})
-		for key := range some {
+		for key, symbol := range some {
 			for _, h := range f.of(key) {
 				for _, rec := range h.records {
 					keepNewest(out, &rec.Record)
 				}
 			}
+			_, found := out[symbol]
+			strange[symbol] = f.Covered[key] && !found && !a.hub.knows(symbol)
 		}
 	}
-	return out
+	return out, strange
 }
 
 // keepNewest takes a stored quote where it is the newest of its symbol.
@@ -170,6 +173,11 @@ func (a *Aggregator) symbols(ctx context.Context) (list []quote.Symbol, all bool
 	return list, true, nil
 }
 
+// notAll is the error of an answer to a question for all symbols that may lack some; the answer comes with it.
+func notAll() *wire.Error {
+	return wire.Errorf(wire.Unavailable, "core does not answer: these are the symbols that the broker has shown, and there may be others")
+}
+
 func nobodyKnows(why error) error {
 	return wire.Errorf(wire.Unavailable, "core does not answer, so nobody knows all symbols: name them (%v)", why)
 }
@@ -180,6 +188,9 @@ func (a *Aggregator) quotesOr(ctx context.Context, f *wire.Frame, req wire.ReqQu
 	ask := wire.Frame{Type: wire.TypeReqQuote, Topic: f.Topic, Payload: f.Payload}
 	raw, err := a.askRaw(ctx, ask, single)
 	if err == nil {
+		if single && f.Topic == "" {
+			a.remember(raw)
+		}
 		return raw, nil
 	}
 	if !fault(err) {
@@ -201,7 +212,7 @@ func (a *Aggregator) askRaw(ctx context.Context, ask wire.Frame, single bool) (j
 // withoutCore answers REQ_QUOTE while core does not.
 func (a *Aggregator) withoutCore(ctx context.Context, topic string, names []string, single bool, why error) (any, error) {
 	if single && topic == "" {
-		s, ok := a.first.Load().(quote.Symbol)
+		s, ok := a.usual()
 		if !ok {
 			return nil, why
 		}
@@ -224,19 +235,33 @@ func (a *Aggregator) withoutCore(ctx context.Context, topic string, names []stri
 		}
 		symbols = append(symbols, s)
 	}
-	last := a.lastPrices(ctx, symbols)
+	last, strange := a.lastPrices(ctx, symbols)
 	out := make([]quote.Quote, 0, len(symbols))
+	var lacking *wire.Error
+	if all {
+		lacking = notAll()
+	}
 	for _, s := range symbols {
 		q, ok := last[s]
-		if !ok && all {
-			continue
+		switch {
+		case ok:
+			out = append(out, q)
+		case strange[s]:
+			lacking = wire.Errorf(wire.BadSymbol, "unknown symbol %s: there is no quote of it", s)
+		case lacking == nil:
+			lacking = wire.Errorf(wire.Unavailable, "core does not answer and the shards have no price of %s: %v", s, why)
 		}
-		if !ok {
-			return nil, wire.Errorf(wire.Unavailable, "core does not answer and the shards have no price of %s: %v", s, why)
-		}
-		out = append(out, q)
 	}
-	if single {
+	switch {
+	case lacking != nil && !single && len(out) > 0:
+		found, err := json.Marshal(out)
+		if err != nil {
+			return nil, err
+		}
+		return nil, carrying(found, lacking)
+	case lacking != nil:
+		return nil, lacking
+	case single:
 		return out[0], nil
 	}
 	return out, nil
@@ -269,16 +294,54 @@ func (a *Aggregator) defaultSymbol(ctx context.Context) (quote.Symbol, error) {
 		return quote.Symbol(a.cfg.DefaultSymbol), nil
 	}
 	raw, err := a.askRaw(ctx, wire.Frame{Type: wire.TypeReqQuote}, true)
-	if s, ok := a.first.Load().(quote.Symbol); ok && err != nil {
+	if err == nil {
+		a.remember(raw)
+	}
+	if s, ok := a.usual(); ok {
 		return s, nil
 	}
+	return "", wire.Errorf(wire.Unavailable, "no symbol was named and core does not say its first one: %v", err)
+}
+
+// remember takes the symbol of a quote that core gave when it was asked for none.
+func (a *Aggregator) remember(raw json.RawMessage) {
+	var q struct{ Symbol quote.Symbol }
+	if json.Unmarshal(raw, &q) == nil && q.Symbol != "" {
+		a.first.Store(q.Symbol)
+	}
+}
+
+// usual returns the symbol of who names none, while core does not answer: the configured one, or core's as remembered, or the first
+// that the broker has shown.
+func (a *Aggregator) usual() (quote.Symbol, bool) {
+	if s, ok := a.first.Load().(quote.Symbol); ok {
+		return s, true
+	}
+	if heard := a.hub.symbols(); len(heard) > 0 {
+		return heard[0], true
+	}
+	return "", false
+}
+
+// unknownTo returns an error that names a symbol that neither the broker has shown nor core knows. While core does not answer nobody
+// can say.
+func (a *Aggregator) unknownTo(ctx context.Context, symbols []quote.Symbol) error {
+	symbols = slices.DeleteFunc(slices.Clone(symbols), a.hub.knows)
+	if len(symbols) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, statusWait)
+	defer cancel()
+	found, _, err := scatter.One(ctx, a.core.brk, fault, func(ctx context.Context) (map[quote.Symbol]asked, error) {
+		return a.core.quotes(ctx, symbols)
+	})
 	if err != nil {
-		return "", wire.Errorf(wire.Unavailable, "no symbol was named and core does not say its first one: %v", err)
+		return nil //nolint:nilerr // it may exist
 	}
-	var q quote.Quote
-	if err := json.Unmarshal(raw, &q); err != nil {
-		return "", fmt.Errorf("core's quote: %w", err)
+	for _, s := range symbols {
+		if found[s].err != nil {
+			return found[s].err
+		}
 	}
-	a.first.Store(q.Symbol)
-	return q.Symbol, nil
+	return nil
 }

@@ -35,10 +35,10 @@ func (a *Aggregator) reqReport(ctx context.Context, f *wire.Frame) (any, error) 
 
 // report makes one Report, or an array of them where several symbols were named, as JSON.
 func (a *Aggregator) report(ctx context.Context, req wire.ReqReport) (json.RawMessage, error) {
-	began := time.Now()
+	began, all := time.Now(), true
 	if slices.Equal(req.Symbols, []quote.Symbol{"*"}) {
 		var err error
-		if req.Symbols, _, err = a.symbols(ctx); err != nil {
+		if req.Symbols, all, err = a.symbols(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -70,7 +70,10 @@ func (a *Aggregator) report(ctx context.Context, req wire.ReqReport) (json.RawMe
 	a.met.seconds.Observe(time.Since(began).Seconds())
 	fit(reports)
 	out := encode(reports, single)
-	return out, judge(&req, reports, out, a.hub.knows)
+	if err = judge(&req, reports, out, a.hub.knows); err == nil && !all {
+		err = carrying(out, notAll())
+	}
+	return out, err
 }
 
 func checkReport(req *wire.ReqReport) (limit int, err error) {

@@ -173,7 +173,7 @@ func (w *web) quotes(rw http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	body, err := w.agg.quotes(ctx, names)
 	if err != nil {
-		problem(rw, status(err), err)
+		w.refuse(rw, r, err)
 		return
 	}
 	w.write(rw, r, body, fresh)
@@ -193,8 +193,9 @@ func (w *web) symbols(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	body, err := json.Marshal(struct {
-		Symbols []quote.Symbol `json:"symbols"`
-	}{list})
+		Symbols  []quote.Symbol `json:"symbols"`
+		Complete bool           `json:"complete"` // else core does not answer, and there may be others
+	}{list, all})
 	if err != nil {
 		problem(rw, http.StatusInternalServerError, err)
 		return

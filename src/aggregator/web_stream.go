@@ -20,14 +20,11 @@ const (
 
 // stream serves GET /v1/stream: server-sent events of quotes, of the breaker and of the source, conflated to the newest.
 func (w *web) stream(rw http.ResponseWriter, r *http.Request) {
-	symbols := map[quote.Symbol]bool{}
-	err := parse(r.URL.RawQuery, params{"symbols": func(v string) error {
-		list, err := symbolList(v)
-		for _, s := range list {
-			symbols[s] = true
-		}
-		return err
-	}})
+	var list []quote.Symbol
+	err := parse(r.URL.RawQuery, params{"symbols": func(v string) (err error) { list, err = symbolList(v); return err }})
+	if err == nil {
+		err = w.agg.unknownTo(r.Context(), list)
+	}
 	if err != nil {
 		problem(rw, status(err), err)
 		return
@@ -47,6 +44,10 @@ func (w *web) stream(rw http.ResponseWriter, r *http.Request) {
 	to := http.NewResponseController(rw)
 	if err := to.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return
+	}
+	symbols := map[quote.Symbol]bool{}
+	for _, s := range list {
+		symbols[s] = true
 	}
 	w.follow(rw, r, to, symbols)
 }

@@ -182,7 +182,7 @@ func (b *Broker) onFrame(c *wire.Conn, f wire.Frame) {
 	case wire.TypeHello:
 		b.hello(c, f)
 	case wire.TypeReqStatus:
-		_ = c.Reply(f, wire.Make(wire.TypeRespStatus, b.status()))
+		_ = c.Reply(f, b.status().Frame())
 	case wire.TypeReqQuote, wire.TypeReqHist, wire.TypeReqReport:
 		_ = c.Fail(f, wire.Errorf(wire.BadRequest, "the broker distributes; %s is answered by the aggregator", f.Type))
 	default:

@@ -19,7 +19,7 @@ func (c *Core) onFrame(conn *wire.Conn, f wire.Frame) {
 			_ = conn.Fail(f, err)
 		}
 	case wire.TypeReqStatus:
-		_ = conn.Reply(f, wire.Make(wire.TypeRespStatus, c.status()))
+		_ = conn.Reply(f, c.status().Frame())
 	case wire.TypeHeartbeat:
 	default:
 		_ = conn.Fail(f, wire.Errorf(wire.BadRequest, "core answers REQ_QUOTE and REQ_STATUS, not %.40q", f.Type))
@@ -50,13 +50,14 @@ func (c *Core) sendQuotes(conn *wire.Conn, f wire.Frame) error {
 		return err
 	}
 	if single {
-		return conn.Queue(f, wire.Frame{Type: wire.TypeRespQuote, Payload: quotes[0].AppendJSON(nil)})
+		conn.Queue(f, wire.Frame{Type: wire.TypeRespQuote, Payload: quotes[0].AppendJSON(nil)})
+		return nil
 	}
 	for {
 		n := min(len(quotes), quotesPerFrame)
 		reply := wire.Frame{Type: wire.TypeRespQuote, Payload: array(quotes[:n]), More: n < len(quotes)}
 		if err := conn.Reply(f, reply); err != nil || !reply.More {
-			return nil // an error of writing has closed the connection
+			return err
 		}
 		quotes = quotes[n:]
 	}

@@ -128,5 +128,5 @@ func (e *External) answer(c *wire.Conn, f wire.Frame, fn func(context.Context) (
 }
 
 func (e *External) status() wire.Frame {
-	return wire.Make(wire.TypeRespStatus, wire.Status{Process: "external", Version: e.cfg.Version, Since: quote.TimeOf(e.since)})
+	return wire.Status{Process: "external", Version: e.cfg.Version, Since: quote.TimeOf(e.since)}.Frame()
 }

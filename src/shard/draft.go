@@ -117,6 +117,7 @@ func (d *draft) compare(r *row) error {
 	}
 	if !found { // the disk has lost what we believed to hold
 		d.restored++
+		d.copied = append(d.copied, r.topic) // memory may have another record there
 		return d.store(r)
 	}
 	if !bytes.Equal(have.payload, r.payload) {

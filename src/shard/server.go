@@ -25,7 +25,7 @@ func (s *Shard) onFrame(c *wire.Conn, f wire.Frame) {
 	case wire.TypeHeartbeat: // being heard is all it is for
 	case wire.TypeReqHist:
 		if answer, ok := s.atHand(&f); ok {
-			_ = c.Queue(f, answer)
+			c.Queue(f, answer)
 			return
 		}
 		c.Answer(f, func(ctx context.Context) (wire.Frame, error) {
@@ -39,7 +39,7 @@ func (s *Shard) onFrame(c *wire.Conn, f wire.Frame) {
 		c.Answer(f, func(ctx context.Context) (wire.Frame, error) { return s.onChunks(ctx, f) })
 	case wire.TypeReqStatus:
 		c.Answer(f, func(context.Context) (wire.Frame, error) {
-			return wire.Make(wire.TypeRespStatus, s.status()), nil
+			return s.status().Frame(), nil
 		})
 	default:
 		_ = c.Fail(f, wire.Errorf(wire.BadRequest, "type %.32q is not known to a shard", f.Type))

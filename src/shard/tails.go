@@ -71,6 +71,7 @@ func (ts *tails) follow(name quote.Topic) *tail {
 	if t := ts.find(name); t != nil {
 		return t
 	}
+	ts.asks++ // also where there is no room: else those that nobody asks for any more would stay
 	for ts.bytes+tailBytes > ts.most {
 		last := ts.used.Back()
 		if last == nil {
@@ -82,7 +83,6 @@ func (ts *tails) follow(name quote.Topic) *tail {
 		}
 		ts.forget(t.topic)
 	}
-	ts.asks++
 	t := &tail{topic: name, asked: ts.asks, all: true, bytes: tailCost}
 	ts.of[name] = ts.used.PushFront(t)
 	ts.bytes += t.bytes

@@ -231,3 +231,24 @@ func TestTailsAreBounded(t *testing.T) {
 	ts.add(&row{topic: last, point: quote.Point{Epoch: 3, Seq: 1}, timestamp: 1 << 30})
 	require.Nil(t, ts.of[last], "nobody asks for it")
 }
+
+// Topics that nobody asks for any more make room for one that is asked for again and again, also where nothing new comes of them.
+func TestTopicsThatNobodyAsksForMakeRoom(t *testing.T) {
+	ts := newTails()
+	ts.most = 4 * tailBytes
+	for i := range 40 {
+		if tl := ts.follow(quote.Topic(fmt.Sprintf("trades.S%d", i))); tl != nil {
+			ts.fill(tl, []row{{topic: tl.topic, point: quote.Point{Epoch: 1, Seq: 1}, payload: make([]byte, tailBytes/2)}}, false)
+		}
+	}
+	followed := len(ts.of)
+	require.Less(t, followed, 10)
+	for name := range ts.of {
+		ts.find(name)
+	}
+	asked := 0
+	for ; ts.follow("trades.HOT") == nil; asked++ {
+		require.LessOrEqual(t, asked, seldom*followed+1)
+	}
+	require.Greater(t, asked, 5*followed, "but not for one that comes by once")
+}

@@ -69,27 +69,40 @@ func (c *Conn) Write(lines []byte) error {
 // the slice of slices is used up.
 func (c *Conn) Writev(lines net.Buffers) error { return c.out.writev(lines) }
 
-// Reply sends f as the answer to req, or unavailable where too many large ones wait for clients that read slowly.
+// Reply sends f as the answer to req; in its place too_large where it would be longer than a line may be, or unavailable where too
+// many large ones wait for clients that read slowly. Where f is a part, which more follow, that error is returned and not sent: the
+// answer is to end with it.
 func (c *Conn) Reply(req, f Frame) error {
 	if size := len(f.Payload); size >= largeAnswer {
-		if c.srv.answers.take(size) {
+		var refused *Error
+		switch {
+		case size > mostPayload:
+			refused = Errorf(TooLarge, "%s: the answer has %d bytes, a line at most %d: ask for less", req.Type, size, DefaultMaxLine)
+		case c.srv.answers.take(size):
 			defer c.srv.answers.take(-size)
-		} else {
-			f = ErrorFrame(&Error{Code: Unavailable, Message: "too many answers wait for slow readers: ask for less, or again later", RetryAfterMS: 1000})
+		default:
+			refused = &Error{Code: Unavailable, Message: "too many answers wait for slow readers: ask for less, or again later", RetryAfterMS: 1000}
+		}
+		if refused != nil && f.More {
+			return refused
+		}
+		if refused != nil {
+			f = ErrorFrame(refused)
 		}
 	}
 	f.ID = req.ID
 	return c.out.answer(f.Append)
 }
 
-// Queue is Reply for who must not wait for the client: a small answer goes out with others, soon. It waits while much is queued
-// already, and for a large one. An error of the connection is seen at its end.
-func (c *Conn) Queue(req, f Frame) error {
+// Queue is Reply for OnFrame, which must not wait for the client: the answer goes out with others, soon. It waits only while much is
+// queued already. An error of the connection is seen at its end.
+func (c *Conn) Queue(req, f Frame) {
 	if len(f.Payload) >= largeAnswer {
-		return c.Reply(req, f)
+		c.Answer(req, func(context.Context) (Frame, error) { return f, nil })
+		return
 	}
 	f.ID = req.ID
-	return c.out.queue(c.ctx, f.Append)
+	_ = c.out.queue(c.ctx, f.Append)
 }
 
 // Fail sends the ERROR that err stands for as the answer to req.
@@ -132,8 +145,10 @@ func (c *Conn) answer(req Frame, fn func(context.Context) (Frame, error)) {
 	_ = c.Reply(req, f)
 }
 
-// largeAnswer is the size from which an answer counts while it is being written, in bytes.
-const largeAnswer = 16 << 10
+const (
+	largeAnswer = 16 << 10               // bytes from which an answer counts while it is being written
+	mostPayload = DefaultMaxLine - 2<<10 // of an answer: the rest is for what stands around it
+)
 
 // budget returns how long the request may take.
 func (c *Conn) budget(req Frame) time.Duration {

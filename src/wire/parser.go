@@ -26,6 +26,7 @@ type parser struct {
 // Bounds of what a parser keeps.
 const (
 	keptTopics  = 1024
+	keptName    = 64 // bytes of a topic; real ones have at most 39
 	keptNumbers = 64
 )
 
@@ -169,6 +170,9 @@ func typeOf(name []byte) string {
 func (p *parser) topicOf(name []byte) string {
 	if string(name) == p.topic {
 		return p.topic
+	}
+	if len(name) > keptName {
+		return string(name)
 	}
 	p.head = p.head[:0]
 	topic, kept := p.topics[string(name)]

@@ -155,7 +155,7 @@ func TestAnswersThatNobodyReadsAreBounded(t *testing.T) {
 
 func TestQueuedAnswersArriveThoughTheClientHasEnded(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		r := serve(t, ServerConfig{OnFrame: func(c *Conn, f Frame) { _ = c.Queue(f, Frame{Type: "PONG"}) }})
+		r := serve(t, ServerConfig{OnFrame: func(c *Conn, f Frame) { c.Queue(f, Frame{Type: "PONG"}) }})
 		p := r.connect()
 		const n = 5000 // more than the connection holds, and the queue
 		go func() {

@@ -2,6 +2,8 @@ package wire
 
 import (
 	"encoding/json"
+	"maps"
+	"slices"
 
 	"quotes/src/quote"
 )
@@ -18,6 +20,35 @@ type Status struct {
 	Slots       []SlotStatus              `json:"slots,omitempty"`
 	Durable     map[quote.Topic]Durable   `json:"durable,omitempty"`
 	Topics      map[quote.Topic]TopicInfo `json:"topics,omitempty"`
+	Omitted     int                       `json:"omitted,omitempty"` // topics and subscribers that one frame has no room for
+}
+
+// statusBytes bounds a RESP_STATUS: half of what a line may have.
+const statusBytes = DefaultMaxLine / 2
+
+// Frame returns RESP_STATUS. Where there are more topics or subscribers than one frame has room for, it has the first of them by name,
+// and says how many it leaves out.
+func (s Status) Frame() Frame {
+	for {
+		f := Make(TypeRespStatus, &s)
+		n := len(s.Durable) + len(s.Topics) + len(s.Subscribers)
+		if len(f.Payload) <= statusBytes || n == 0 {
+			return f
+		}
+		share := 0.9 * statusBytes / float64(len(f.Payload))
+		s.Durable, s.Topics = first(s.Durable, share), first(s.Topics, share)
+		s.Subscribers = s.Subscribers[:int(share*float64(len(s.Subscribers)))]
+		s.Omitted += n - len(s.Durable) - len(s.Topics) - len(s.Subscribers)
+	}
+}
+
+// first returns a share of a map: the first by name.
+func first[V any](m map[quote.Topic]V, share float64) map[quote.Topic]V {
+	out := map[quote.Topic]V{}
+	for _, name := range slices.Sorted(maps.Keys(m))[:int(share*float64(len(m)))] {
+		out[name] = m[name]
+	}
+	return out
 }
 
 // Peer is a process that this one talks to. State is "up", "down" or, for the exchange, the quality it gives.

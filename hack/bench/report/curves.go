@@ -30,7 +30,7 @@ func curves(w *world.World) (rows []bench.Row, err error) {
 		}
 		rows = append(rows, row)
 	}
-	for _, n := range []int{1, 2, 4, symbolCount} {
+	for _, n := range []int{1, 2, 4, 8, 16, symbolCount} {
 		row, err := point(fmt.Sprintf("curve-symbols-%d", n), addr, func(int) []byte { return several(n) }, complete)
 		if err != nil {
 			return rows, err

@@ -42,7 +42,7 @@ func main() {
 func say(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 
 func measure() (rows []bench.Row, err error) {
-	w, err := world.New(symbols(), 500)
+	w, err := world.New(symbols(), 400)
 	if w != nil {
 		defer w.Close()
 	}
@@ -351,6 +351,6 @@ func deadTwo(w *world.World) (float64, error) {
 	return max(s.Percentile(1)-budget, 0), nil
 }
 
-const symbolCount = 8
+const symbolCount = 32
 
 func symbols() []string { return world.Symbols(symbolCount) }

@@ -28,6 +28,7 @@ function quality(q) {
   if (source === "lost") return { state: "stale", reason: "core_lost" };
   if (source === "broker_down") return { state: "stale", reason: "broker_down" };
   if (source === "cut") return { state: "stale", reason: "no_connection" };
+  if (source === "recovering") return { state: "stale", reason: "broker_recovering" }; // it waits for core: what is shown is of before
   return q.quality || { state: "stale", reason: "unknown" };
 }
 
@@ -102,7 +103,7 @@ function choose(symbol) {
       if (!page || !k || k.points.length >= POINTS / 2) return;
       const older = page.records.map((r) => Number(r.payload.price)).filter(Number.isFinite).reverse();
       k.points = older.concat(k.points).slice(-POINTS);
-      k.coverage = page.coverage;
+      k.card.path.setAttribute("points", line(k.points, 120, 28));
       if (symbol === chosen) drawChart();
     })
     .catch(() => {}); // the curve grows from the stream alone
@@ -185,9 +186,20 @@ function onStatus(s) {
   }));
 }
 
+// nothingKnown says of all that /v1/status tells that it is of before.
+function nothingKnown() {
+  for (const e of document.querySelectorAll("#processes .pill")) e.textContent = "unknown";
+  for (const e of document.querySelectorAll("#processes [data-state]")) e.dataset.state = "unknown";
+  for (const e of $("slots").children) e.dataset.in = "unknown";
+  $("coverage").textContent = "unknown";
+  $("slots").setAttribute("aria-label", "256 slots, coverage unknown");
+  $("subscribers").replaceChildren();
+  showBreaker("unknown");
+}
+
 function poll() {
   fetch("/v1/status").then((r) => r.ok ? r.json() : Promise.reject(new Error(r.status))).then(onStatus)
-    .catch(() => { for (const e of document.querySelectorAll("#processes .pill")) { e.textContent = "unknown"; e.dataset.state = "unknown"; } })
+    .catch(nothingKnown)
     .finally(() => setTimeout(poll, 1000));
 }
 
