@@ -25,15 +25,16 @@ type Broker struct {
 	spare   sync.Pool // of *copies
 
 	// mu guards everything below, the topics and the sessions. Nobody writes to a connection while holding it.
-	mu        sync.Mutex
-	topics    map[quote.Topic]*topic
-	retention int // bytes a topic may keep now: less than configured where there are many
-	sessions  map[*session]struct{}
-	pub       publisher
-	leaving   bool
-	frames    uint64    // records that core published
-	burst     time.Time // when the first of the fresh topics' records came
-	fresh     []*topic  // whose readers have yet to be told of what came: once a burst, not once a record
+	mu       sync.Mutex
+	topics   map[quote.Topic]*topic
+	bytes    int       // of all logs
+	swept    time.Time // when all of them were trimmed last
+	sessions map[*session]struct{}
+	pub      publisher
+	leaving  bool
+	frames   uint64    // records that core published
+	burst    time.Time // when the first of the fresh topics' records came
+	fresh    []*topic  // whose readers have yet to be told of what came: once a burst, not once a record
 }
 
 // New checks the configuration and listens. Run must follow.
@@ -46,7 +47,7 @@ func New(cfg Config) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Broker{cfg: cfg, ln: ln, since: time.Now(), topics: map[quote.Topic]*topic{}, retention: cfg.Retention, sessions: map[*session]struct{}{}}
+	b := &Broker{cfg: cfg, ln: ln, since: time.Now(), topics: map[quote.Topic]*topic{}, sessions: map[*session]struct{}{}}
 	b.pub.source, b.pub.since = wire.SourceRecovering, b.since
 	b.met = newMetrics(cfg.Metrics, b)
 	return b, nil
@@ -90,6 +91,9 @@ func (b *Broker) part() {
 	b.tell()
 	var all []*session
 	for s := range b.sessions {
+		for _, c := range s.cursors {
+			c.told = untold
+		}
 		s.announce = true
 		s.signal()
 		all = append(all, s)
@@ -116,8 +120,11 @@ func (b *Broker) partedFrom(s *session) {
 	}
 }
 
-// sweepEvery is how often logs are trimmed that nobody publishes to.
-const sweepEvery = 5 * time.Second
+// How often logs are trimmed that nobody publishes to: at all, and while all together have too much.
+const (
+	sweepEvery = 5 * time.Second
+	sweepFull  = time.Second
+)
 
 // watch notices core's silence and trims the logs.
 func (b *Broker) watch(ctx context.Context) error {
@@ -140,14 +147,51 @@ func (b *Broker) watch(ctx context.Context) error {
 	}
 }
 
-// sweep trims all logs: by age, and by bytes where there are more topics than when they were last published to.
+// sweep trims all logs: by age, and to their share where all together have too much.
 func (b *Broker) sweep(now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	since := b.oldest(now)
+	b.trimAll(now)
+}
+
+// trimAll does so with the lock held.
+func (b *Broker) trimAll(now time.Time) {
+	b.swept = now
 	for _, t := range b.topics {
-		t.trim(b.retention, since)
+		b.trim(t, now)
 	}
+}
+
+// log records what core published. The lock is held.
+func (b *Broker) log(t *topic, f *wire.Frame, now time.Time) {
+	had := t.bytes()
+	t.record(f, now)
+	b.bytes += t.bytes() - had
+	b.trim(t, now)
+	if b.bytes > b.cfg.Total && now.Sub(b.swept) >= sweepFull {
+		b.trimAll(now)
+	}
+}
+
+// trim drops what a topic has too much of. The lock is held.
+func (b *Broker) trim(t *topic, now time.Time) {
+	had := t.bytes()
+	t.trim(b.retention(), b.oldest(now))
+	b.bytes += t.bytes() - had
+}
+
+// retention is how many bytes a topic may keep: what is configured or, while all logs together have more than they may, the topic's
+// even share of that; the newest record always stays. The lock is held.
+func (b *Broker) retention() int {
+	if b.bytes <= b.cfg.Total {
+		return b.cfg.Retention
+	}
+	return min(b.cfg.Retention, max(b.cfg.Total/max(len(b.topics), 1), 1))
+}
+
+// mostLag is how far an all reader may lag a topic: in the same proportion to what is kept as is configured. The lock is held.
+func (b *Broker) mostLag() uint64 {
+	return uint64(float64(b.cfg.MaxLag) * float64(b.retention()) / float64(b.cfg.Retention))
 }
 
 // oldest is the time before which records are not kept; zero where age does not count.
@@ -232,7 +276,6 @@ func (b *Broker) topic(name quote.Topic) (*topic, error) {
 	b.tell() // what came before the topic's first record goes out before it
 	t := &topic{name: name, began: b.since, epoch: b.pub.epoch, next: 1, readers: map[*session]*cursor{}}
 	b.topics[name] = t
-	b.retention = min(b.cfg.Retention, max(b.cfg.Total/len(b.topics), 1)) // the newest record always stays
 	if b.pub.source != wire.SourceRecovering {
 		for s := range b.sessions {
 			b.attach(s, t)
@@ -264,7 +307,7 @@ func (b *Broker) status() wire.Status {
 		st.Topics[name] = t.info()
 	}
 	for s := range b.sessions {
-		row := wire.SubscriberStatus{Addr: s.conn.RemoteAddr(), Topics: len(s.cursors), Skipped: s.skipped}
+		row := wire.SubscriberStatus{Addr: s.conn.RemoteAddr(), Topics: len(s.cursors), Skipped: s.skipped, Lost: s.lost}
 		for t, c := range s.cursors {
 			row.Lag += t.lag(c.next)
 		}

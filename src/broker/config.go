@@ -16,13 +16,13 @@ type Config struct {
 	Retention int    // bytes of frames in the log of a topic; 1 MiB
 	// RetentionAge is how old a record may get in the log; 0: bytes alone decide.
 	RetentionAge time.Duration
-	Total        int // bytes of frames in the logs of all topics, beside which each takes 72 more; 256 MiB
+	Total        int // bytes of frames in the logs of all topics, beside which each frame takes 72 more: once there are more, each has an even share; 256 MiB
 	MaxLag       int // bytes that an all reader may lag a topic; half of Retention
 	MaxFrame     int // bytes of a published frame; 64 KiB
 	MaxTopics    int // topics in all; 100,000
 	MaxSubs      int // subscriptions a connection; 10,000
-	// WriteTimeout is how long one write to a subscriber may take before it is cut off; 5 s. One that takes nothing at all for 3 s is
-	// cut off by TCP_USER_TIMEOUT before.
+	// WriteTimeout is how long a subscriber may take no byte of a write before it is cut off; 5 s. One whose system takes nothing for
+	// 3 s is cut off by TCP_USER_TIMEOUT before.
 	WriteTimeout time.Duration
 	// Silence is how long core may say nothing before it counts as lost; 3 s.
 	Silence time.Duration
@@ -38,12 +38,12 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 	fs.StringVar(&c.Listen, "listen", c.Listen, "data port, HOST:PORT")
 	fs.IntVar(&c.Retention, "retention", c.Retention, "bytes of frames kept in the log of each topic")
 	fs.DurationVar(&c.RetentionAge, "retention-age", c.RetentionAge, "how long a record is kept in the log; 0: bytes alone decide")
-	fs.IntVar(&c.Total, "total", c.Total, "bytes of frames kept in the logs of all topics; each takes 72 more beside")
+	fs.IntVar(&c.Total, "total", c.Total, "bytes of frames kept in the logs of all topics, which share them evenly once they have more; each frame takes 72 more beside")
 	fs.IntVar(&c.MaxLag, "max-lag", 0, "bytes that a reader of everything may lag on a topic; 0: half of retention")
 	fs.IntVar(&c.MaxFrame, "max-frame", c.MaxFrame, "bytes of a published frame")
 	fs.IntVar(&c.MaxTopics, "max-topics", c.MaxTopics, "topics in all")
 	fs.IntVar(&c.MaxSubs, "max-subscriptions", c.MaxSubs, "subscriptions of one connection")
-	fs.DurationVar(&c.WriteTimeout, "write-timeout", c.WriteTimeout, "how long one write to a subscriber may take before it is cut off")
+	fs.DurationVar(&c.WriteTimeout, "write-timeout", c.WriteTimeout, "how long a subscriber may take no byte of what is written to it before it is cut off")
 	c.MaxLag = 0
 }
 

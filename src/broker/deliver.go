@@ -81,8 +81,10 @@ func (b *Broker) collect(s *session, now time.Time, heartbeat bool) (out batch, 
 		return out, 0, false
 	}
 	out.bare = s.bareOnly
-	if (heartbeat || s.announce) && !s.bareOnly {
-		out.add(b.heartbeat(s, now))
+	for beats := (heartbeat || s.announce) && !s.bareOnly; beats; {
+		line, rest := b.heartbeat(s, now)
+		out.add(line)
+		beats = rest && b.leaving // then there is no next one
 	}
 	s.announce = false
 	rest := s.dirty[:0]
@@ -135,7 +137,7 @@ func (b *Broker) advance(c *cursor, now time.Time, out *batch) (until time.Durat
 		switch {
 		case c.sub.mode != wire.ModeAll:
 			b.jump(c, now, string(c.sub.mode), out)
-		case c.next < t.start || t.lag(c.next) > uint64(b.cfg.MaxLag):
+		case c.next < t.start || t.lag(c.next) > b.mostLag():
 			b.jump(c, now, "lag", out)
 		}
 	}
@@ -196,9 +198,9 @@ func (c *cursor) name() string {
 // missed is named as lost. What can be conflated within one epoch is left to jump, which counts by the positions.
 func (c *cursor) overrun(b *Broker, out *batch, conflates bool) {
 	t := c.topic
-	most := uint64(b.cfg.MaxLag)
+	most := b.mostLag()
 	if c.next == t.start && c.next < t.end() {
-		c.lostBefore(out) // a resume from before the log
+		c.lostBefore(b, out) // a resume from before the log
 	}
 	fell := c.next < t.start
 	switch newest := t.newest(); {
@@ -212,11 +214,11 @@ func (c *cursor) overrun(b *Broker, out *batch, conflates bool) {
 	default:
 		return
 	}
-	c.lostBefore(out)
+	c.lostBefore(b, out)
 }
 
-// lostBefore names what lies between the last frame and the entry at the cursor, if anything does.
-func (c *cursor) lostBefore(out *batch) {
+// lostBefore names what lies between the last frame and the entry at the cursor, if anything does, and counts it.
+func (c *cursor) lostBefore(b *Broker, out *batch) {
 	if c.next >= c.topic.end() || !c.known {
 		return
 	}
@@ -228,7 +230,12 @@ func (c *cursor) lostBefore(out *batch) {
 	case e.point.Compare(c.last) <= 0, e.point.Epoch == c.last.Epoch && e.point.Seq == c.last.Seq+1:
 	default:
 		lost := wire.Lost{Topic: c.topic.name, After: c.last, Before: e.point}
-		lost.Count = between(lost.After, lost.Before)
+		n := uint64(1) // at least, where nobody knows
+		if lost.Count = between(lost.After, lost.Before); lost.Count != nil {
+			n = *lost.Count
+		}
+		c.s.lost += n
+		b.met.overrun.Add(float64(n))
 		c.lose(lost, out)
 	}
 }

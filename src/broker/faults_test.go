@@ -184,7 +184,52 @@ func TestAReaderThatLagsIsToldExactlyWhatItMissed(t *testing.T) {
 	require.Positive(t, skipped+lost, "it never lagged: the test says nothing")
 	status := dial(t, b)
 	status.send(`{"type":"REQ_STATUS","id":1}`)
-	require.Contains(t, strings.ReplaceAll(status.line(), " ", ""), fmt.Sprintf(`"skipped":%d`, skipped))
+	require.Contains(t, strings.ReplaceAll(status.line(), " ", ""), fmt.Sprintf(`"skipped":%d,"lost":%d`, skipped, lost))
+}
+
+// However many topics there are, the broker says where each stands before it goes.
+func TestABrokerThatLeavesTellsOfEveryTopic(t *testing.T) {
+	b, err := broker.New(broker.Config{Listen: "127.0.0.1:0"})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- b.Run(ctx) }()
+	p := core(t, b, epoch, "a")
+	all := dial(t, b)
+	all.send(`{"type":"SUBSCRIBE","id":1,"topic":"*","payload":{"snapshot":false}}`)
+	require.Contains(t, all.line(), "SUBSCRIBED")
+	const topics = 3000
+	for i := range topics {
+		p.publish(fmt.Sprintf("quotes.S%d", i), epoch, 1)
+	}
+	in := bufio.NewScanner(all.in)
+	in.Buffer(nil, 1<<20)
+	told := map[string]uint64{}
+	for got := 0; in.Scan() && !strings.Contains(in.Text(), "GOAWAY"); {
+		var f wire.Frame
+		require.NoError(t, json.Unmarshal(in.Bytes(), &f))
+		if f.Type == wire.TypePublish {
+			if got++; got == topics {
+				clear(told)
+				cancel()
+			}
+			continue
+		}
+		var beat struct {
+			Topics map[string]struct{ Next uint64 }
+		}
+		require.NoError(t, f.Decode(&beat))
+		for name, at := range beat.Topics {
+			told[name] = at.Next
+		}
+	}
+	require.NoError(t, in.Err())
+	require.Len(t, told, topics)
+	for name, next := range told {
+		require.EqualValues(t, 2, next, name)
+	}
+	require.NoError(t, <-done)
 }
 
 // Who leaves says so last: what is owed goes out first, then where every topic stands.

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"math"
 	"strconv"
 	"time"
 
@@ -13,18 +14,22 @@ const (
 	beatEntry = 192
 )
 
-// heartbeat returns the line that tells a session what moved and whether core is there. It is written by hand: each second each
-// subscriber gets one, and encoding/json would double the stack of its goroutine for good. The lock is held.
-func (b *Broker) heartbeat(s *session, now time.Time) []byte {
+// untold is no index of a log: what a cursor has that was told of nothing.
+const untold = math.MaxUint64
+
+// heartbeat returns the line that tells a session what moved and whether core is there, and whether there is more to tell. It is written
+// by hand: each second each subscriber gets one, and encoding/json would double the stack of its goroutine for good. The lock is held.
+func (b *Broker) heartbeat(s *session, now time.Time) (line []byte, more bool) {
 	payload := append(make([]byte, 0, 256), '{')
 	some := false
 	var lag uint64
 	for t, c := range s.cursors {
 		lag += t.lag(c.next)
-		if c.told == t.end() && !b.leaving { // the last one tells of all
+		if c.told == t.end() {
 			continue
 		}
 		if len(payload) >= maxBeat-beatEntry {
+			more = true
 			continue
 		}
 		c.told = t.end()
@@ -47,5 +52,5 @@ func (b *Broker) heartbeat(s *session, now time.Time) []byte {
 	payload = append(append(append(payload, `"source":"`...), b.pub.source...), `","since_ms":`...)
 	payload = append(strconv.AppendInt(payload, now.Sub(b.pub.since).Milliseconds(), 10), '}')
 	f := wire.Frame{Type: wire.TypeHeartbeat, Payload: payload}
-	return f.Append(make([]byte, 0, len(payload)+64))
+	return f.Append(make([]byte, 0, len(payload)+64)), more
 }

@@ -27,8 +27,10 @@ type auditor struct {
 	last     quote.Point
 	lost     *wire.Lost // told and not yet followed
 	got      []quote.Point
-	skipped  uint64
-	named    []wire.Lost
+
+	snapshot bool      // the first frame is to be one
+	sent     time.Time // when the last frame came
+	changed  bool      // the subscription has, since
 }
 
 func (a *auditor) line(raw []byte) {
@@ -48,7 +50,6 @@ func (a *auditor) line(raw []byte) {
 			require.Equal(a.t, l.Before.Seq-l.After.Seq-1, *l.Count, a.what)
 		}
 		a.known, a.last, a.lost = true, quote.Point{Epoch: l.Before.Epoch, Seq: l.Before.Seq - 1}, &l
-		a.named = append(a.named, l)
 	case wire.TypePublish:
 		a.frame(&f)
 	default:
@@ -81,7 +82,6 @@ func (a *auditor) frame(f *wire.Frame) {
 	}
 	a.known, a.last, a.lost = true, p, nil
 	a.got = append(a.got, p)
-	a.skipped += f.Skipped
 }
 
 // prevSkip is what a first frame of an epoch may pass over beside skipped: nothing.
@@ -124,9 +124,8 @@ func (r *rig) put(t *testing.T, name quote.Topic, epoch, passed uint64) {
 	prev := seq - 1
 	f := wire.Frame{Topic: string(name), Epoch: epoch, Seq: seq, Prev: &prev, Payload: fmt.Appendf(nil, `{"n":%d,"pad":"%040d"}`, seq, seq)}
 	r.missed(top, f.Point(), false, r.now)
-	top.record(&f, r.now)
 	r.last[name] = &f
-	top.trim(r.retention, r.oldest(r.now))
+	r.log(top, &f, r.now)
 	r.wake(top)
 }
 
@@ -226,6 +225,16 @@ func (c *client) subscribe(r *rig, n *sub) {
 		a := c.view(name)
 		a.known, a.last = true, p
 	}
+	for name, top := range r.topics {
+		if _, from := n.from[name]; n.pattern.Match(name) && !from {
+			if _, covered := c.mode(name); !covered {
+				c.view(name).snapshot = n.snapshot && top.newest() != nil
+			}
+		}
+	}
+	for _, a := range c.views {
+		a.changed = true
+	}
 	c.subs[n.pattern] = n
 	r.subscribe(c.s, n)
 }
@@ -236,7 +245,8 @@ func (c *client) unsubscribe(r *rig, p quote.Pattern) {
 	c.s.change(p, nil, r.topics)
 	r.mu.Unlock()
 	delete(c.subs, p)
-	for name := range c.views {
+	for name, a := range c.views {
+		a.changed = true
 		if _, covered := c.mode(name); !covered {
 			delete(c.views, name)
 		}
@@ -262,9 +272,50 @@ func (c *client) comeBack(r *rig) {
 	}
 }
 
+// whole reports whether all of a topic is promised from where a subscriber of mode all stands: it is in the log, without a gap, and
+// lags no further than it may.
+func (c *client) whole(r *rig, name quote.Topic) bool {
+	top := r.topics[name]
+	cur := c.s.cursors[top]
+	if cur == nil || cur.next < top.start || top.lag(cur.next) > r.mostLag() {
+		return false
+	}
+	for i := cur.next; i < top.end(); i++ {
+		if top.get(i).gap != nil {
+			return false
+		}
+	}
+	return cur.next > top.start || !cur.known
+}
+
+// promised holds a frame against what its subscription promises, beside that all adds up.
+func (c *client) promised(r *rig, a *auditor, f *wire.Frame, name quote.Topic, whole bool) {
+	c.t.Helper()
+	mode, _ := c.mode(name)
+	if f.Type == wire.TypeLost {
+		require.False(c.t, whole, "%s: LOST, though all of it is in the log and near", a.what)
+		return
+	}
+	first := len(a.got) == 0
+	require.Equal(c.t, first && a.snapshot, f.Snapshot, "%s: a snapshot comes first where it was asked for, and only then", a.what)
+	if mode == wire.ModeAll {
+		require.False(c.t, whole && f.Skipped > 0, "%s: conflated, though all of it is in the log and near", a.what)
+	} else if name.Kind() == quote.Quotes {
+		require.Equal(c.t, r.topics[name].newest().point, f.Point(), "%s: what is conflated is the newest", a.what)
+		if mode == wire.ModeSampled && !first && !a.changed {
+			require.GreaterOrEqual(c.t, r.now.Sub(a.sent), 100*time.Millisecond, "%s: sooner than its interval", a.what)
+		}
+	}
+	a.sent, a.changed = r.now, false
+}
+
 // read takes what is there, up to some turns.
 func (c *client) read(r *rig, turns int) {
 	c.t.Helper()
+	whole := map[quote.Topic]bool{}
+	for name := range r.topics {
+		whole[name] = c.whole(r, name)
+	}
 	for _, line := range r.collected(c.t, c.s, turns) {
 		f, err := wire.ParseFrame(line)
 		require.NoError(c.t, err)
@@ -280,6 +331,7 @@ func (c *client) read(r *rig, turns int) {
 		if a.why = string(mode); mode == wire.ModeAll {
 			a.why = "lag"
 		}
+		c.promised(r, a, &f, name, whole[name])
 		a.line(line)
 	}
 }
@@ -291,7 +343,7 @@ func TestEveryViewAddsUp(t *testing.T) {
 	patterns := []quote.Pattern{"quotes.A", "trades.A", "quotes.B", "trades.B", "quotes.*", "trades.*", "*"}
 	for seed := range uint64(600) {
 		r := rand.New(rand.NewPCG(seed, 2))
-		rig := newRig(t, Config{Retention: 4000, MaxLag: []int{1500, 4000}[seed%2], MaxFrame: 512, RetentionAge: []time.Duration{0, 2 * time.Second}[seed/2%2]})
+		rig := newRig(t, Config{Retention: 4000, MaxLag: []int{1500, 4000}[seed%2], MaxFrame: 512, RetentionAge: []time.Duration{0, 2 * time.Second}[seed/2%2], Total: []int{1 << 20, 9000}[seed/4%2]})
 		epoch := uint64(1)
 		var clients []*client
 		random := func(p quote.Pattern) *sub {
@@ -406,4 +458,31 @@ func TestRecordsGrowTooOldAndTheNewestStays(t *testing.T) {
 	rig.now = rig.now.Add(24 * time.Hour)
 	rig.sweep(rig.now)
 	require.Equal(t, uint64(6), top.newest().point.Seq)
+}
+
+// One busy topic may have what is configured; when all together have more than they may, each has its share, and its newest record.
+func TestTheLogsShareWhatTheBrokerMayHold(t *testing.T) {
+	const retention, total = 10_000, 20_000
+	rig := newRig(t, Config{Retention: retention, Total: total})
+	require.EqualValues(t, retention/2, rig.mostLag())
+	for range 500 {
+		rig.put(t, "quotes.A", 1, 0)
+	}
+	require.Greater(t, rig.topics["quotes.A"].bytes(), retention-200, "many topics that have nothing cost it nothing")
+	for n := range 50 {
+		for i := range 40 {
+			rig.now = rig.now.Add(30 * time.Millisecond)
+			rig.put(t, quote.Topic(fmt.Sprintf("quotes.S%d", i)), 1, 0)
+			held := 0
+			for name, top := range rig.topics {
+				held += top.bytes()
+				require.Positive(t, top.bytes(), name)
+			}
+			require.Equal(t, held, rig.bytes)
+			require.Less(t, held, total+40*200, "round %d", n) // what comes in a second
+		}
+	}
+	rig.sweep(rig.now)
+	require.LessOrEqual(t, rig.bytes, total+200)
+	require.Less(t, rig.topics["quotes.A"].bytes(), 1000, "its share")
 }

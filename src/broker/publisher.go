@@ -98,7 +98,7 @@ func (b *Broker) announce(h *wire.HelloTopic, epoch uint64, now time.Time) error
 			} else {
 				b.missed(t, last, own == nil, now)
 			}
-			t.record(h.Last, now)
+			b.log(t, h.Last, now)
 			b.wake(t)
 		}
 	}
@@ -183,8 +183,7 @@ func (b *Broker) publish(c *wire.Conn, f *wire.Frame) error {
 	}
 	b.missed(t, f.Point(), false, now)
 	b.frames++
-	t.record(f, now)
-	t.trim(b.retention, b.oldest(now))
+	b.log(t, f, now)
 	if !t.fresh {
 		t.fresh = true
 		b.fresh = append(b.fresh, t)

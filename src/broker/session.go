@@ -33,6 +33,7 @@ type session struct {
 	bares    int       // subscriptions of the bare kind
 	bareOnly bool      // all are: no heartbeats
 	skipped  uint64
+	lost     uint64        // records that a LOST has named, since they had left the log or it lagged too far
 	parted   chan struct{} // closed, and gone, when the broker leaves and this session has everything
 	gone     bool
 }

@@ -16,7 +16,7 @@ func (a *app) statusTables(all []seen, prices map[string]int, own bool) error {
 	peers := a.out.newTable(column{name: "SEEN BY"}, column{name: "PEER"}, column{name: "STATE"}, column{name: "ADDR"})
 	breakers := a.out.newTable(column{name: "SEEN BY"}, column{name: "BREAKER"}, column{name: "STATE"}, column{name: "SINCE"})
 	subscribers := a.out.newTable(column{name: "SUBSCRIBER"}, column{name: "TOPICS", right: true},
-		column{name: "LAG", right: true}, column{name: "SKIPPED", right: true})
+		column{name: "LAG", right: true}, column{name: "SKIPPED", right: true}, column{name: "LOST", right: true})
 	topics := a.out.newTable(column{name: "TOPIC"}, column{name: "EPOCH"}, column{name: "FIRST", right: true},
 		column{name: "NEXT", right: true}, column{name: "BYTES", right: true})
 	for _, s := range all {
@@ -30,7 +30,7 @@ func (a *app) statusTables(all []seen, prices map[string]int, own bool) error {
 			breakers.add(text(s.peer.name), text(b.Name), stateCell(b.State), text(b.Since.String()))
 		}
 		for _, c := range s.status.Subscribers {
-			subscribers.add(text(c.Addr), count(c.Topics), count(c.Lag), count(c.Skipped))
+			subscribers.add(text(c.Addr), count(c.Topics), count(c.Lag), count(c.Skipped), count(c.Lost))
 		}
 		for _, t := range slices.Sorted(maps.Keys(s.status.Topics)) {
 			i := s.status.Topics[t]

@@ -49,6 +49,7 @@ type look struct {
 	Subscribers int              `json:"subscribers"`
 	MaxLag      uint64           `json:"max_lag_bytes"`
 	Skipped     uint64           `json:"skipped"` // since those who are there came
+	Lost        uint64           `json:"lost"`    // likewise
 	Busiest     []topicRate      `json:"busiest"`
 	Lagging     []subscriberLook `json:"lagging"`
 }
@@ -128,11 +129,12 @@ func compare(before, now *wire.Status, took time.Duration, rows int) look {
 	})
 	l.Lagging = append(l.Lagging, now.Subscribers...)
 	slices.SortFunc(l.Lagging, func(a, b subscriberLook) int {
-		return cmp.Or(cmp.Compare(b.Lag, a.Lag), cmp.Compare(b.Skipped, a.Skipped), cmp.Compare(a.Addr, b.Addr))
+		return cmp.Or(cmp.Compare(b.Lag, a.Lag), cmp.Compare(b.Lost, a.Lost), cmp.Compare(b.Skipped, a.Skipped), cmp.Compare(a.Addr, b.Addr))
 	})
 	for _, s := range l.Lagging {
 		l.MaxLag = max(l.MaxLag, s.Lag)
 		l.Skipped += s.Skipped
+		l.Lost += s.Lost
 	}
 	l.Busiest, l.Lagging = l.Busiest[:min(rows, len(l.Busiest))], l.Lagging[:min(rows, len(l.Lagging))]
 	return l
@@ -149,8 +151,8 @@ func (a *app) showLook(l look, every time.Duration) error {
 		}
 		return a.out.json(raw)
 	}
-	head := fmt.Sprintf("%s  core %s  %.0f frames/s  %d topics  %d B of log  %d subscribers  lag at most %d B  %d skipped",
-		l.At.Std().Format(time.TimeOnly), clean(l.Source), l.Frames, l.Topics, l.LogBytes, l.Subscribers, l.MaxLag, l.Skipped)
+	head := fmt.Sprintf("%s  core %s  %.0f frames/s  %d topics  %d B of log  %d subscribers  lag at most %d B  %d skipped  %d lost",
+		l.At.Std().Format(time.TimeOnly), clean(l.Source), l.Frames, l.Topics, l.LogBytes, l.Subscribers, l.MaxLag, l.Skipped, l.Lost)
 	if !a.out.terminal {
 		return a.out.linef("%s", head)
 	}
@@ -167,9 +169,9 @@ func (a *app) showLook(l look, every time.Duration) error {
 	if err := a.out.linef(""); err != nil {
 		return err
 	}
-	t = a.out.newTable(column{name: "SUBSCRIBER"}, column{name: "TOPICS", right: true}, column{name: "LAG BYTES", right: true}, column{name: "SKIPPED", right: true})
+	t = a.out.newTable(column{name: "SUBSCRIBER"}, column{name: "TOPICS", right: true}, column{name: "LAG BYTES", right: true}, column{name: "SKIPPED", right: true}, column{name: "LOST", right: true})
 	for _, s := range l.Lagging {
-		t.add(text(s.Addr), number(uint64(s.Topics)), number(s.Lag), number(s.Skipped))
+		t.add(text(s.Addr), number(uint64(s.Topics)), number(s.Lag), number(s.Skipped), number(s.Lost))
 	}
 	return t.flush()
 }

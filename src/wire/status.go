@@ -78,12 +78,14 @@ func BreakerStatusOf(snapshot any) (out BreakerStatus) {
 	return out
 }
 
-// SubscriberStatus is one connection with subscriptions. Lag is in bytes of log not yet written to it.
+// SubscriberStatus is one connection with subscriptions. Lag is in bytes of log not yet written to it. Skipped are the quotes that were
+// passed over for it, Lost the records that a LOST has named to it since it lagged or came back too late.
 type SubscriberStatus struct {
 	Addr    string `json:"addr"`
 	Topics  int    `json:"topics"`
 	Lag     uint64 `json:"lag"`
 	Skipped uint64 `json:"skipped"`
+	Lost    uint64 `json:"lost"`
 }
 
 // SlotStatus says whether a shard's copy of a slot is complete.

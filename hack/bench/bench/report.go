@@ -59,6 +59,7 @@ type result struct {
 	Ratio  float64  `json:"ratio"`
 	Goal   string   `json:"goal,omitempty"`
 	Met    *bool    `json:"met,omitempty"`
+	Spread float64  `json:"spread,omitempty"`
 }
 
 // Print writes the table and, last, the RESULT line. An error names a row whose goal or figure can't be read, or is w's.
@@ -75,7 +76,7 @@ func Print(w io.Writer, bench string, rows []Row) error {
 		if v := r.Ours + r.Theirs + r.ratio(); math.IsNaN(v) || math.IsInf(v, 0) {
 			return fmt.Errorf("row %s: ours %v, theirs %v, ratio %v: not measured", r.Name, r.Ours, r.Theirs, r.ratio())
 		}
-		out := result{Name: r.Name, Ours: round(r.Ours), Peer: r.Peer, Unit: r.Unit, Ratio: round(r.ratio()), Goal: r.Goal}
+		out := result{Name: r.Name, Ours: round(r.Ours), Peer: r.Peer, Unit: r.Unit, Ratio: round(r.ratio()), Goal: r.Goal, Spread: round(r.Spread)}
 		theirs, verdict := "", ""
 		if r.Theirs != 0 {
 			v := round(r.Theirs)

@@ -270,7 +270,7 @@ func bytesOf(dir string) (rows []bench.Row, err error) {
 	if tapes["binance"], err = captureTape("BINANCE.ws.1.0", bn.Apply); err != nil {
 		delete(tapes, "binance")
 	}
-	fmt.Fprintln(os.Stderr, "  bytes a quote  json  +zstd  fixed  +zstd  deltas  +zstd  chunk  on disk")
+	fmt.Println("| bytes a quote | quotes | JSON | + zstd | fixed width | + zstd | deltas | + zstd | chunk | on disk |\n|---|---|---|---|---|---|---|---|---|---|")
 	for _, name := range slices.Sorted(maps.Keys(tapes)) {
 		t := tapes[name]
 		s, err := measureSizes(t)
@@ -281,7 +281,7 @@ func bytesOf(dir string) (rows []bench.Row, err error) {
 		if err != nil {
 			return rows, err
 		}
-		fmt.Fprintf(os.Stderr, "  %-9s %6d %5.0f %6.1f %6.0f %6.1f %7.1f %6.1f %6.2f %7.2f\n",
+		fmt.Printf("| %s | %d | %.0f | %.1f | %.0f | %.1f | %.1f | %.1f | %.2f | %.2f |\n",
 			name, t.count(), s.json, s.jsonZstd, s.fixed, s.fixedZstd, s.delta, s.deltaZstd, s.chunk, disk)
 		rows = append(rows, bench.Row{Name: "bytes-" + name, Unit: "B/record", Goal: goals[name], Ours: disk})
 		if name == "coinbase" {
@@ -295,15 +295,19 @@ func bytesOf(dir string) (rows []bench.Row, err error) {
 	return rows, nil
 }
 
-// scanEngine decodes one topic's chunks, payloads and all, from storage's own values.
-func scanEngine(string) ([]bench.Row, error) {
+// scanEngine reads one topic's chunks from storage by a cursor and decodes them, payloads and all.
+func scanEngine(dir string) ([]bench.Row, error) {
+	db, err := pebble.Open(filepath.Join(dir, "scan"), &pebble.Options{Logger: quiet{}})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = db.Close() }()
 	var e chunk.Encoder
 	var d chunk.Decoder
 	t := tape{}
 	const topic, blocks = quote.Topic("quotes.PETR4"), 100
-	var data [blocks][]byte
 	at := func(b int) chunk.Address { return chunk.Address{Topic: topic, Epoch: 1, Block: uint64(b)} }
-	for b := range data {
+	for b := range blocks {
 		var part []chunk.Record
 		for i := range uint64(chunk.MaxRecords) {
 			seq := uint64(b)*chunk.MaxRecords + i + 1
@@ -315,10 +319,16 @@ func scanEngine(string) ([]bench.Row, error) {
 			part = append(part, chunk.Record{Seq: seq, Timestamp: q.Timestamp, Received: q.Received, Payload: payload})
 		}
 		t[topic] = part
-		var err error
-		if data[b], err = e.Append(nil, at(b), part); err != nil {
+		data, err := e.Append(nil, at(b), part)
+		if err == nil {
+			err = db.Set(fmt.Appendf(nil, "c%s\x00%08d", topic, b), data, nil)
+		}
+		if err != nil {
 			return nil, err
 		}
+	}
+	if err := db.Flush(); err != nil {
+		return nil, err
 	}
 	var out []chunk.Record
 	var text []byte
@@ -326,11 +336,18 @@ func scanEngine(string) ([]bench.Row, error) {
 	got := bench.Interleave(rounds, func() float64 {
 		n, began := 0, time.Now()
 		for time.Since(began) < length/2 {
-			for b := range data {
-				if out, text, fault = d.Decode(at(b), data[b], out[:0], text[:0]); fault != nil {
-					return 0
-				}
+			c, err := db.NewIter(&pebble.IterOptions{LowerBound: []byte("c"), UpperBound: []byte("d")})
+			if fault = err; err != nil {
+				return 0
+			}
+			b := 0
+			for ok := c.First(); ok && fault == nil; ok = c.Next() {
+				out, text, fault = d.Decode(at(b), c.Value(), out[:0], text[:0])
 				n += len(out)
+				b++
+			}
+			if fault = errors.Join(fault, c.Close()); fault != nil || b != blocks {
+				return 0
 			}
 		}
 		return float64(n) / time.Since(began).Seconds()

@@ -298,11 +298,14 @@ func (s *server) next(out []byte, t *topic) []byte {
 	return append(appendRecord(out, t.symbol, s.number.Add(1)), '}')
 }
 
+// patience is how long an append is waited for: at a quarter of a million a second, storage makes writers wait for its compactions.
+const patience = time.Minute
+
 // begin sends an APPEND; what it returns waits until it is durable.
 func (s *server) begin(out []byte) (wait func() error, err error) {
-	answer, err := s.session.Begin(context.Background(), wire.Frame{Type: wire.TypeAppend, BudgetMS: 10_000, Payload: append(out, `]}`...)})
+	answer, err := s.session.Begin(context.Background(), wire.Frame{Type: wire.TypeAppend, BudgetMS: patience.Milliseconds(), Payload: append(out, `]}`...)})
 	return func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		_, err := answer(ctx)
 		return err

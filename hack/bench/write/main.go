@@ -30,7 +30,8 @@ func main() {
 const head = `# Benchmarks
 
 Written by make bench; each section says when it was taken. The machines were shared: absolute figures mean little, ratios of figures
-taken in turns in one run do. Medians. A missed goal stands here too.
+taken in turns in one run do. Medians; the spread is of ours, from the lowest to the highest round over the median. A missed goal
+stands here too.
 `
 
 // write replaces in file the sections of the benchmarks whose output is in folder, and keeps the others as they are.
@@ -86,7 +87,7 @@ func read(file string) (map[string][]byte, error) {
 // row is one of a RESULT line.
 type row struct {
 	Name, Peer, Unit, Goal string
-	Ours, Ratio            float64
+	Ours, Ratio, Spread    float64
 	Theirs                 *float64
 	Met                    *bool
 }
@@ -105,16 +106,19 @@ func section(folder, title, text string, taken time.Time) ([]byte, error) {
 	var out bytes.Buffer
 	fmt.Fprintf(&out, "%s%s\n\nTaken on %s: %d processors, %s, %s/%s.\n\n", heading, title,
 		taken.UTC().Format(time.DateOnly), runtime.GOMAXPROCS(0), runtime.Version(), runtime.GOOS, runtime.GOARCH)
-	out.WriteString("| row | ours | theirs | unit | ratio | goal | met | peer |\n|---|---|---|---|---|---|---|---|\n")
+	out.WriteString("| row | ours | spread | theirs | unit | ratio | goal | met | peer |\n|---|---|---|---|---|---|---|---|---|\n")
 	for _, r := range result.Rows {
-		theirs, met := "", ""
+		theirs, met, spread := "", "", ""
+		if r.Spread > 0 {
+			spread = fmt.Sprintf("%.0f %%", 100*r.Spread)
+		}
 		if r.Theirs != nil {
 			theirs = fmt.Sprintf("%g", *r.Theirs)
 		}
 		if r.Met != nil {
 			met = map[bool]string{true: "yes", false: "**no**"}[*r.Met]
 		}
-		fmt.Fprintf(&out, "| %s | %g | %s | %s | %g | %s | %s | %s |\n", r.Name, r.Ours, theirs, r.Unit, r.Ratio, r.Goal, met, r.Peer)
+		fmt.Fprintf(&out, "| %s | %g | %s | %s | %s | %g | %s | %s | %s |\n", r.Name, r.Ours, spread, theirs, r.Unit, r.Ratio, r.Goal, met, r.Peer)
 	}
 	if err := plot(&out, folder, title, result.Rows); err != nil {
 		return nil, err

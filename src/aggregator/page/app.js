@@ -181,7 +181,7 @@ function onStatus(s) {
   const subscribers = (broker && broker.status && broker.status.subscribers) || [];
   $("subscribers").replaceChildren(...subscribers.map((u) => {
     const row = element("tr", "");
-    for (const v of [u.addr, u.topics, u.lag, u.skipped]) row.append(element("td", String(v)));
+    for (const v of [u.addr, u.topics, u.lag, u.skipped, u.lost]) row.append(element("td", String(v)));
     return row;
   }));
 }
