@@ -19,9 +19,23 @@ const (
 // filling is one LOST range that history is asked for.
 type filling struct {
 	wire.Lost
-	got uint64
-	at  quote.Point // of the last record that came
+	got   uint64
+	newer uint64      // of these, those of the epoch that the range ends in
+	at    quote.Point // of the last record that came
+	whole bool        // history called its last page complete
 }
+
+// complete reports whether all is there. A range that ends in another epoch than it begins in has no count: then history must call
+// itself complete and have all of the newer epoch, which may still be on its way to the shards.
+func (f *filling) complete() bool {
+	if f.Count != nil {
+		return f.got >= *f.Count
+	}
+	return f.whole && f.newer >= f.Before.Seq-1
+}
+
+// errUnsure says that a range without a count could not be proven whole.
+var errUnsure = errors.New("history is not complete, and nobody knows how much there should be")
 
 // fill shows what a LOST names, out of the shards' history, before anything that comes behind it. What it can't get it says.
 func (s *follower) fill(l wire.Lost) {
@@ -68,11 +82,14 @@ func (s *follower) fetch(ctx context.Context, f *filling) error {
 		case err != nil:
 			return err
 		case more:
-		case f.Count == nil || f.got >= *f.Count:
+		case f.complete():
 			return nil
 		default:
 			select {
 			case <-ctx.Done():
+				if f.Count == nil {
+					return errUnsure
+				}
 				return nil
 			case <-time.After(fillWait):
 			}
@@ -91,15 +108,15 @@ func (s *follower) fetchPage(ctx context.Context, f *filling) (more bool, err er
 		return false, err
 	}
 	for _, h := range pages {
-		if h.Coverage != nil && *h.Coverage < 1 && f.Count == nil {
-			return false, errors.New("history is not complete, and nobody knows how much there should be")
-		}
+		f.whole = h.Coverage == nil || *h.Coverage == 1
 		for _, r := range h.Records {
 			if r.Topic != f.Topic || r.Point().Compare(f.at) <= 0 || r.Point().Compare(f.Before) >= 0 {
 				return false, fmt.Errorf("history gave %s %s, asked for what lies between %s and %s", r.Topic, at(r.Point()), at(f.at), at(f.Before))
 			}
 			f.at = r.Point()
-			f.got++
+			if f.got++; r.Epoch == f.Before.Epoch {
+				f.newer++
+			}
 			if err := s.show(f.Topic, wire.Frame{Type: wire.TypePublish, Topic: string(f.Topic), Epoch: r.Epoch, Seq: r.Seq, Payload: r.Payload}); err != nil {
 				return false, err
 			}

@@ -65,23 +65,38 @@ func TestWhatHistoryDoesNotHaveIsAnErrorToVerify(t *testing.T) {
 	require.NotContains(t, s.err.String(), "filled")
 }
 
-// Across epochs nobody knows how many were lost: then history must say that it is complete.
+// Across epochs nobody knows how many were lost: then history must call itself complete, and have all of the newer epoch.
 func TestALossWithoutACountNeedsACompleteHistory(t *testing.T) {
 	broker := func() *server {
 		return feed(t, "127.0.0.1:0", 1, func(_ int, c *wire.Conn) {
-			send(c, tick(41), wire.Make(wire.TypeLost, wire.Lost{Topic: "quotes.PETR4", After: quote.Point{Epoch: epoch, Seq: 41}, Before: quote.Point{Epoch: epoch, Seq: 44}}), tick(44))
+			next := tick(3)
+			next.Epoch = epoch + 1
+			send(c, tick(41), wire.Make(wire.TypeLost, wire.Lost{Topic: "quotes.PETR4", After: quote.Point{Epoch: epoch, Seq: 41}, Before: quote.Point{Epoch: epoch + 1, Seq: 3}}), next)
 		})
 	}
-	history := func(coverage float64) *server {
+	// history has so many records of the newer epoch, and one more with each question.
+	history := func(coverage float64, has uint64) *server {
 		return serve(t, "127.0.0.1:0", func(c *wire.Conn, f wire.Frame) {
-			rec := wire.Record{Topic: "quotes.PETR4", Epoch: epoch, Seq: 42, Payload: tick(42).Payload}
-			_ = c.Reply(f, wire.Make(wire.TypeRespHist, wire.RespHist{Records: []wire.Record{rec}, Coverage: &coverage}))
+			var req wire.ReqHist
+			_ = f.Decode(&req)
+			h := wire.RespHist{Coverage: &coverage, Records: []wire.Record{}}
+			add := func(p quote.Point) {
+				if p.Compare(req.After["quotes.PETR4"]) > 0 && p.Compare(req.Before["quotes.PETR4"]) < 0 {
+					h.Records = append(h.Records, wire.Record{Topic: "quotes.PETR4", Epoch: p.Epoch, Seq: p.Seq, Payload: tick(p.Seq).Payload})
+				}
+			}
+			add(quote.Point{Epoch: epoch, Seq: 42})
+			for seq := uint64(1); seq <= has; seq++ {
+				add(quote.Point{Epoch: epoch + 1, Seq: seq})
+			}
+			_ = c.Reply(f, wire.Make(wire.TypeRespHist, h))
+			has++
 		})
 	}
-	s := newSession(t, broker(), history(1))
+	s := newSession(t, broker(), history(1, 1))
 	require.Equal(t, ExitOK, s.run(t, "sub quotes.PETR4 --verify --count 2 -o ndjson"), s.err.String())
-	require.Equal(t, 3, strings.Count(s.out.String(), "\n"))
-	s = newSession(t, broker(), history(0.5))
+	require.Equal(t, 5, strings.Count(s.out.String(), "\n"), "what was on its way is waited for")
+	s = newSession(t, broker(), history(0.5, 2))
 	require.Equal(t, ExitError, s.run(t, "sub quotes.PETR4 --verify --count 2 -o ndjson"))
 	require.Contains(t, s.err.String(), "of 1 LOST ranges whose size nobody knows history may lack some")
 }

@@ -2,6 +2,8 @@ package cluster_test
 
 import (
 	"maps"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -48,6 +50,47 @@ func TestEachShardMayBeAway(t *testing.T) {
 	for topic, d := range durable(t, c) {
 		require.Empty(t, d.Lost, topic)
 	}
+}
+
+// A volume is lost: reports stay whole while the shard has nothing and while it copies, and in the end it has all of its slots again.
+func TestAWipedVolumeCostsNothing(t *testing.T) {
+	dir := t.TempDir()
+	c := start(t, cluster.Config{Dir: dir, Rate: 200})
+	w := watch(t, c.Addr(cluster.Broker))
+	everythingInSync(t, c)
+	eventually(t, "history", func() bool { return w.records() > 5000 })
+	whole := reports(t, c)
+	const lost = "shard-1"
+	require.NoError(t, c.Stop(lost))
+	require.NoError(t, os.RemoveAll(filepath.Join(dir, lost)))
+	promised := durable(t, c)
+	require.NoError(t, c.Start(lost))
+	eventually(t, lost+" is in sync again", func() bool { return inSync(t, c, lost) })
+	whole.end(t)
+	settled(t, c)
+	owns := 0
+	for topic, d := range durable(t, c) {
+		require.Empty(t, d.Lost, topic)
+		held, limit := &quote.Seqs{}, 1000
+		req := wire.ReqHist{Symbols: []quote.Symbol{topic.Symbol()}, Kinds: []quote.Kind{topic.Kind()}, After: map[quote.Topic]quote.Point{}, Limit: &limit}
+		for more := true; more; {
+			var resp wire.RespHist
+			err := ask(t, c.Addr(lost), wire.TypeReqHist, req, &resp)
+			if wire.CodeOf(err) == wire.Moved {
+				break // it is not this shard's
+			}
+			require.NoError(t, err)
+			for _, r := range resp.Records {
+				held.Add(r.Seq, r.Seq)
+				req.After[r.Topic] = r.Point()
+			}
+			if more = resp.More; !more {
+				owns++
+				require.GreaterOrEqual(t, held.Through(), promised[topic].Both, "%s: what was durable is on the new volume", topic)
+			}
+		}
+	}
+	require.Positive(t, owns)
 }
 
 func everythingInSync(t *testing.T, c *cluster.Cluster) {

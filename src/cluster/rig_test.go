@@ -20,7 +20,9 @@ var symbols = []quote.Symbol{"A", "B", "C", "D"}
 // start runs a cluster until the test ends.
 func start(t *testing.T, cfg cluster.Config) *cluster.Cluster {
 	t.Helper()
-	cfg.Dir = t.TempDir()
+	if cfg.Dir == "" {
+		cfg.Dir = t.TempDir()
+	}
 	c, err := cluster.New(cfg)
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

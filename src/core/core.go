@@ -163,6 +163,9 @@ func (c *Core) settle(early context.Context) {
 	for until := time.Now().Add(settleWait); time.Now().Before(until) && !c.ledger.settled(); {
 		pause(context.Background(), watchEvery)
 	}
+	if n := c.ledger.waiting(); n > 0 {
+		c.cfg.Log.Error("core ends with records that no shard has confirmed", "records", n, "waited", settleWait)
+	}
 }
 
 // begin chooses the epoch and loads what the shards know. It returns nil where ctx has ended.

@@ -271,6 +271,20 @@ func (h *placed) both() uint64 {
 	return both
 }
 
+// waiting counts the records that are on no disk, as far as is known, and not lost.
+func (l *ledger) waiting() (n uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, h := range l.homes {
+		if first := h.both() + 1; first < h.next {
+			for _, s := range h.any.Missing(first, h.next-1) {
+				n += s.Len()
+			}
+		}
+	}
+	return n
+}
+
 // settled reports whether every record is on one disk at least, or lost.
 func (l *ledger) settled() bool {
 	l.mu.Lock()

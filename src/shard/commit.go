@@ -54,6 +54,8 @@ type committer struct {
 	rows   atomic.Int64 // from core, so far: whether they come in now
 	done   chan struct{}
 	next   *write // taken from the queue and not yet in a commit
+
+	unsaved []floorOf // that are known, and could not be stored yet
 }
 
 func newCommitter(e engine.Engine, s *state, log *slog.Logger, met *metrics) *committer {

@@ -47,7 +47,8 @@ type keeper struct {
 	age  time.Duration
 	most uint64
 
-	doubted bool // all was older than age at the last pass
+	found   func(error) // gets what could not be read
+	doubted bool        // all was older than age at the last pass
 }
 
 // run drops until ctx ends.
@@ -57,6 +58,7 @@ func (k *keeper) run(ctx context.Context) {
 	}
 	for rest(ctx, 0) == nil {
 		if err := k.pass(ctx, time.Now()); err != nil && ctx.Err() == nil {
+			k.found(err)
 			k.c.log.Warn("retention failed", "err", err)
 		}
 		_ = rest(ctx, retainEvery) // ctx is looked at above
@@ -173,7 +175,8 @@ func (k *keeper) follow(ctx context.Context, f floorOf) error {
 
 // raise makes floors durable, with all that is to go below them. First they are known: so nobody is told of what is not there.
 func (c *committer) raise(w *write) {
-	w.floors = c.state.raise(w.floors)
+	w.floors = append(c.unsaved, c.state.raise(w.floors)...)
+	c.unsaved = nil
 	v := c.engine.View()
 	err := c.engine.Commit(func(b engine.Batch) error {
 		for _, f := range w.floors {
@@ -185,6 +188,8 @@ func (c *committer) raise(w *write) {
 	})
 	if err = errors.Join(err, v.Close()); err == nil {
 		c.met.floors.Add(float64(len(w.floors)))
+	} else {
+		c.unsaved = w.floors // they hold all the same, and go with the next
 	}
 	w.result <- result{err: err}
 }

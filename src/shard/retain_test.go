@@ -60,6 +60,45 @@ func TestRetentionByAgeLetsWholeBlocksGoAndKeepsTheNewest(t *testing.T) {
 	check() // and a floor never sinks
 }
 
+// refusing is an engine whose next commit fails.
+type refusing struct {
+	engine.Engine
+	next bool
+}
+
+// Commit fails once.
+func (r *refusing) Commit(fill func(engine.Batch) error) error {
+	if r.next {
+		r.next = false
+		return errors.New("refused")
+	}
+	return r.Engine.Commit(fill)
+}
+
+// A floor that could not be stored holds at once, and is stored with the next.
+func TestAFloorThatWasNotStoredGoesWithTheNext(t *testing.T) {
+	fs := vfs.NewMem()
+	d := openDisk(t, fs, "data")
+	for seq := uint64(1); seq <= 40; seq++ {
+		d.write(t, &write{rows: []row{aged(t, "quotes.A", 7, seq, int(seq)), aged(t, "quotes.B", 7, seq, int(seq))}})
+	}
+	d.seal(t)
+	broken := &refusing{d.engine, true}
+	d.committer.engine = broken
+	k := keeper{c: d.committer, age: time.Hour}
+	later := testStart().Add(80 * time.Minute)
+	require.ErrorContains(t, k.pass(t.Context(), later), "refused")
+	require.NotZero(t, d.state.floor("quotes.A"))
+	require.NoError(t, k.pass(t.Context(), later), "and it comes to an end")
+	require.Len(t, d.contents(t), 48)
+	d.stop()
+	d = openDisk(t, fs, "data")
+	for _, topic := range []quote.Topic{"quotes.A", "quotes.B"} {
+		require.Equal(t, quote.Point{Epoch: 7, Seq: 17}, d.state.floor(topic), topic)
+	}
+	require.Len(t, d.contents(t), 48)
+}
+
 // A clock that is ahead, or a market that was closed for long, costs no history; when new records come, age counts again.
 func TestAClockThatIsAheadDropsNothing(t *testing.T) {
 	d := openDisk(t, vfs.NewMem(), "data")

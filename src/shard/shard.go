@@ -181,7 +181,7 @@ func (s *Shard) Run(ctx context.Context) error {
 	}
 	wg.Go(func() { s.watch(helpers) })
 	wg.Go(func() {
-		(&keeper{c: s.committer, age: s.cfg.RetentionAge, most: uint64(s.cfg.RetentionMB) << 20}).run(helpers)
+		(&keeper{c: s.committer, age: s.cfg.RetentionAge, most: uint64(s.cfg.RetentionMB) << 20, found: s.readFailed}).run(helpers)
 	})
 	wg.Go(func() { (&sealer{c: s.committer, found: s.readFailed}).run(helpers) })
 	s.serving.Store(true)
