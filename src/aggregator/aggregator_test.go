@@ -58,7 +58,23 @@ type world struct {
 	slow   func() // what the first question for history waits for; nil: nothing
 	price  string // core's quote of A
 	hang   bool   // core answers nothing
+	modes  [3]mode
 	leave  func() // begins the end of the aggregator
+}
+
+// mode is how a shard is.
+type mode int
+
+const (
+	fine   mode = iota
+	behind      // not in sync
+	broken      // it answers with an error
+)
+
+func (w *world) mode(shard int) mode {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.modes[shard]
 }
 
 // once returns what to wait for, to the first who asks.
@@ -74,7 +90,7 @@ func build(t *testing.T, cfg aggregator.Config) *world {
 	t.Helper()
 	w := &world{price: `{"symbol":"A","price":"1.50","quality":{"state":"live","age_ms":40}}`}
 	w.core = serve(t, func(f wire.Frame) (wire.Frame, error) {
-		if f.Topic != "" && f.Topic != "A" || strings.Contains(string(f.Payload), "NONE") {
+		if f.Topic != "" && f.Topic != "A" && !strings.HasPrefix(f.Topic, "K") || strings.Contains(string(f.Payload), "NONE") {
 			return wire.Frame{}, wire.Errorf(wire.BadSymbol, "unknown symbol %s%s", f.Topic, f.Payload)
 		}
 		w.mu.Lock()
@@ -100,9 +116,13 @@ func build(t *testing.T, cfg aggregator.Config) *world {
 			if slow := w.once(); slow != nil {
 				slow()
 			}
+			how := w.mode(i)
+			if how == broken {
+				return wire.Frame{}, wire.Errorf(wire.Unavailable, "broken")
+			}
 			resp := wire.RespHist{Records: []wire.Record{}, InSync: map[int]bool{}}
 			for _, s := range req.Symbols {
-				resp.InSync[placement.Slot(string(s))] = true
+				resp.InSync[placement.Slot(string(s))] = how == fine
 				if s == "A" {
 					resp.Ranges = map[quote.Topic][]quote.Range{"trades.A": {{Epoch: 1, First: 1, Last: 1}}}
 					resp.Records = append(resp.Records, wire.Record{Topic: "trades.A", Epoch: 1, Seq: 1, Payload: []byte(`{"id":"7","symbol":"A","price":"1.50","quantity":"2","timestamp":"2026-01-01T00:00:00.000000Z"}`)})

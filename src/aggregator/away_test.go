@@ -3,6 +3,7 @@ package aggregator_test
 import (
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"quotes/src/aggregator"
+	"quotes/src/placement"
 	"quotes/src/wire"
 )
 
@@ -150,4 +152,59 @@ func TestTooLittleCoverageIsAnErrorWithTheAnswer(t *testing.T) {
 	w.core.stop()
 	_, v = w.answers(t, "/v1/report?symbol=A", "application/json")
 	require.NoError(t, report.Validate(v), "and without a price")
+}
+
+// Whatever the shards are, each source of each report is accounted for, and coverage is what the sources give: one owner in sync, or all
+// of them.
+func TestReportsAddUp(t *testing.T) {
+	w := build(t, aggregator.Config{})
+	rnd := rand.New(rand.NewPCG(7, 7))
+	list, err := placement.ParseShards("shard-0=x:1,shard-1=x:2,shard-2=x:3")
+	require.NoError(t, err)
+	table, err := placement.New(list, 2)
+	require.NoError(t, err)
+	names := []string{"A", "K1", "K2", "K3", "K4", "K5", "K6"}
+	stale, failed := 0, 0
+	for round := range 60 {
+		w.mu.Lock()
+		for i := range w.modes {
+			w.modes[i] = mode(rnd.IntN(3))
+		}
+		modes := w.modes
+		w.mu.Unlock()
+		rnd.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+		some := names[:1+rnd.IntN(len(names))]
+		var got struct{ Payload []wire.Report }
+		require.NoError(t, json.Unmarshal([]byte(w.say(t, `{"type":"REQ_REPORT","id":1,"payload":{"symbols":["`+strings.Join(some, `","`)+`"]}}`+"\n")), &got))
+		require.Len(t, got.Payload, len(some))
+		for i, r := range got.Payload {
+			what := fmt.Sprintf("round %d, %s, shards %v: %+v", round, some[i], modes, r)
+			by := map[string]int{}
+			answered, whole, known := 0, false, map[string]bool{}
+			for _, s := range r.Sources {
+				require.False(t, known[s.Name], what)
+				known[s.Name] = true
+				by[s.State]++
+				require.Equal(t, s.State == wire.SourceOK, s.Reason == "", what)
+				if s.Name == "core" {
+					continue
+				}
+				require.Contains(t, table.Owners(placement.Slot(some[i])), int(s.Name[len(s.Name)-1]-'0'), what)
+				if s.State == wire.SourceOK || s.State == wire.SourceStale {
+					answered++
+					whole = whole || s.State == wire.SourceOK
+				}
+			}
+			require.Equal(t, []int{len(r.Sources), by["ok"], by["stale"], by["failed"], by["skipped"]}, []int{r.Total, r.OK, r.Stale, r.Failed, r.Skipped}, what)
+			require.Equal(t, r.Total, r.OK+r.Stale+r.Failed+r.Skipped, what)
+			want := 0.0
+			if whole || answered == 2 {
+				want = 1
+			}
+			require.InDelta(t, want, r.Coverage, 0, what)
+			require.Equal(t, want == 0, len(r.Missing) == 1, what)
+			stale, failed = stale+r.Stale, failed+r.Failed
+		}
+	}
+	require.Greater(t, min(stale, failed), 20)
 }

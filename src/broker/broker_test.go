@@ -314,6 +314,27 @@ func TestOnlyTheNewestCorePublishes(t *testing.T) {
 	require.Empty(t, b.Topics())
 }
 
+// What was published stays so: a core that is mistaken about where it stands can't put records before others, nor make a gap of them.
+func TestPositionsNeverGoBack(t *testing.T) {
+	b := start(t, broker.Config{})
+	c := core(t, b, epoch, "i", wire.HelloTopic{Topic: "trades.A", Next: 10, Last: frame("trades.A", epoch, 9)})
+	s := dial(t, b)
+	s.send(`{"type":"SUBSCRIBE","id":1,"topic":"trades.A"}`)
+	require.Contains(t, s.line(), "SUBSCRIBED")
+	require.Contains(t, s.line(), `"seq":9,`)
+	c.Close()
+	c = core(t, b, epoch, "i", wire.HelloTopic{Topic: "trades.A", Next: 3})
+	c.publish("trades.A", epoch, 3, 9, 10)
+	require.Contains(t, s.line(), `"seq":10,"prev":9`)
+	for _, last := range []*wire.Frame{frame("trades.A", epoch, 20), frame("trades.A", epoch+1, 1)} {
+		other := dial(t, b)
+		hello, err := json.Marshal(wire.Hello{Role: "publisher", Epoch: epoch, Instance: "i", Topics: []wire.HelloTopic{{Topic: "trades.A", Next: 20, Last: last}}})
+		require.NoError(t, err)
+		other.send(`{"type":"HELLO","id":1,"payload":%s}`, hello)
+		require.Contains(t, other.line(), "bad_request")
+	}
+}
+
 func TestBadRequestsGetAnErrorAndTheConnectionLives(t *testing.T) {
 	b := start(t, broker.Config{MaxSubs: 2, MaxFrame: 100})
 	c := core(t, b, epoch, "i")

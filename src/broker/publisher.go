@@ -86,6 +86,9 @@ func (b *Broker) announce(h *wire.HelloTopic, epoch uint64, now time.Time) error
 	if h.Last != nil && len(h.Last.Payload) > b.cfg.MaxFrame {
 		return wire.Errorf(wire.TooLarge, "last of %s has %d bytes, at most %d (--max-frame)", name, len(h.Last.Payload), b.cfg.MaxFrame)
 	}
+	if l := h.Last; l != nil && (l.Epoch > epoch || l.Epoch == epoch && l.Seq >= h.Next) {
+		return wire.Errorf(wire.BadRequest, "last of %s is %d/%d, which is not before next, %d/%d", name, l.Epoch, l.Seq, epoch, h.Next)
+	}
 	t, err := b.topic(name)
 	if err != nil {
 		return err
@@ -103,6 +106,9 @@ func (b *Broker) announce(h *wire.HelloTopic, epoch uint64, now time.Time) error
 		}
 	}
 	t.epoch, t.next = epoch, max(h.Next, 1)
+	if n := t.newest(); n != nil && n.point.Epoch == epoch {
+		t.next = max(t.next, n.point.Seq+1) // what was published stays so
+	}
 	return nil
 }
 

@@ -57,7 +57,7 @@ func (r *rig) call(ctx context.Context, node int, _ []int) (int, error) {
 	case <-time.After(d):
 		return node, err
 	case <-ctx.Done():
-		return 0, ctx.Err()
+		return -1, ctx.Err()
 	}
 }
 
