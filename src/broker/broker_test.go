@@ -322,7 +322,7 @@ func TestPositionsNeverGoBack(t *testing.T) {
 	s.send(`{"type":"SUBSCRIBE","id":1,"topic":"trades.A"}`)
 	require.Contains(t, s.line(), "SUBSCRIBED")
 	require.Contains(t, s.line(), `"seq":9,`)
-	c.Close()
+	require.NoError(t, c.Close())
 	c = core(t, b, epoch, "i", wire.HelloTopic{Topic: "trades.A", Next: 3})
 	c.publish("trades.A", epoch, 3, 9, 10)
 	require.Contains(t, s.line(), `"seq":10,"prev":9`)
@@ -368,10 +368,19 @@ func TestBadRequestsGetAnErrorAndTheConnectionLives(t *testing.T) {
 	require.Len(t, st.Payload.Subscribers, 1)
 }
 
-// A reader that never reads is cut off, costs no queue, and slows nobody.
+// A reader that never reads is cut off, costs no queue, and slows nobody: by default within TCP_USER_TIMEOUT, else by the write's own time.
 func TestAReaderThatDoesNotReadIsCutOff(t *testing.T) {
+	for reason, timeout := range map[string]time.Duration{"not_reading": 200 * time.Millisecond, "took_nothing": 0} {
+		t.Run(reason, func(t *testing.T) {
+			t.Parallel()
+			cutsOff(t, timeout, reason)
+		})
+	}
+}
+
+func cutsOff(t *testing.T, timeout time.Duration, reason string) {
 	registry := prometheus.NewRegistry()
-	b := start(t, broker.Config{WriteTimeout: 200 * time.Millisecond, MaxFrame: 32 << 10, Retention: 1 << 20, Metrics: registry})
+	b := start(t, broker.Config{WriteTimeout: timeout, MaxFrame: 32 << 10, Retention: 1 << 20, Metrics: registry})
 	c := core(t, b, epoch, "i")
 	stalled, good := dial(t, b), dial(t, b)
 	for _, s := range []*conn{stalled, good} {
@@ -393,18 +402,21 @@ func TestAReaderThatDoesNotReadIsCutOff(t *testing.T) {
 		last = good.line()
 	}
 	require.Eventually(t, func() bool { return b.Subscribers() == 1 }, 10*time.Second, 10*time.Millisecond, "the stalled reader is gone")
-	require.InDelta(t, 1, cutOff(t, registry, "not_reading"), 0, "counted by its reason")
+	require.InDelta(t, 1, counted(t, registry, "quotes_broker_cutoff_total", reason), 0, "counted by its reason")
+	require.InDelta(t, 500, counted(t, registry, "quotes_broker_frames_in_total", ""), 0)
+	require.Greater(t, counted(t, registry, "quotes_broker_frames_out_total", ""), 100.0)
+	require.InDelta(t, 1<<20, counted(t, registry, "quotes_broker_log_bytes", ""), 64<<10, "the retention")
 }
 
-// cutOff returns how many subscribers were cut off for a reason.
-func cutOff(t *testing.T, registry *prometheus.Registry, reason string) (n float64) {
+// counted returns a metric's value, of one label where that is not empty.
+func counted(t *testing.T, registry *prometheus.Registry, name, label string) (n float64) {
 	t.Helper()
 	families, err := registry.Gather()
 	require.NoError(t, err)
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
-			if f.GetName() == "quotes_broker_cutoff_total" && m.GetLabel()[0].GetValue() == reason {
-				n += m.GetCounter().GetValue()
+			if f.GetName() == name && (label == "" || m.GetLabel()[0].GetValue() == label) {
+				n += m.GetCounter().GetValue() + m.GetGauge().GetValue()
 			}
 		}
 	}

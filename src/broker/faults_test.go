@@ -64,6 +64,19 @@ func TestWhatOneClientDoesIsNotFeltByAnother(t *testing.T) {
 	}
 	many.send(`{"type":"SUBSCRIBE","id":2,"topic":"quotes.MORE"}`)
 	require.Contains(t, many.line(), `"too_large"`)
+	go func() {
+		for i := range 10_000 {
+			_, _ = p.Write(frame(fmt.Sprintf("quotes.T%d", i), epoch, 1).Append(nil))
+		}
+	}()
+	got := map[string]bool{}
+	for len(got) < 10_000 {
+		var f wire.Frame
+		require.NoError(t, json.Unmarshal([]byte(many.line()), &f))
+		require.Equal(t, wire.TypePublish, f.Type)
+		require.False(t, got[f.Topic], f.Topic)
+		got[f.Topic] = true
+	}
 
 	const frames = 5000
 	go func() {
@@ -73,7 +86,7 @@ func TestWhatOneClientDoesIsNotFeltByAnother(t *testing.T) {
 	}()
 	healthy.follows("trades.A", 1, frames)
 	half.follows("trades.A", 1, frames)
-	p.publish("quotes.T77", epoch, 1)
+	p.publish("quotes.T77", epoch, 2)
 	require.Contains(t, many.line(), `"quotes.T77"`)
 }
 
