@@ -2,6 +2,7 @@ package cluster_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -105,7 +106,7 @@ func history(t *testing.T, c *cluster.Cluster, s quote.Symbol, kinds ...quote.Ki
 // reporter asks for reports of all symbols, one after the other, until it is stopped.
 type reporter struct {
 	stop, done chan struct{}
-	asked      int
+	asked      atomic.Int64
 	bad        []string
 }
 
@@ -124,7 +125,7 @@ func reports(t *testing.T, c *cluster.Cluster) *reporter {
 			if _, err := report(t, c, symbols[i%len(symbols)], 1); err != nil && len(r.bad) < 10 {
 				r.bad = append(r.bad, err.Error())
 			}
-			r.asked++
+			r.asked.Add(1)
 		}
 	}()
 	return r
@@ -136,6 +137,6 @@ func (r *reporter) end(t *testing.T) {
 	close(r.stop)
 	<-r.done
 	require.Empty(t, r.bad)
-	require.Greater(t, r.asked, 20)
-	t.Logf("%d reports, all whole", r.asked)
+	require.Greater(t, r.asked.Load(), int64(20))
+	t.Logf("%d reports, all whole", r.asked.Load())
 }

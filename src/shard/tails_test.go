@@ -65,7 +65,7 @@ func TestWhatIsAtHandIsWhatIsStored(t *testing.T) {
 			_, err := d.committer.do(t.Context(), w)
 			require.NoError(t, err)
 		}
-		for range 1000 {
+		for range 600 {
 			topic := topics[rng.IntN(2)]
 			switch rng.IntN(12) {
 			default: // records, late ones and such with the same time among them
@@ -112,13 +112,15 @@ func TestWhatIsAtHandIsWhatIsStored(t *testing.T) {
 			got, ok := s.atHand(&f)
 			if ok {
 				hits++
-				require.JSONEq(t, stored(t, s, f), string(got.Payload))
+				if want := stored(t, s, f); want != string(got.Payload) {
+					require.JSONEq(t, want, string(got.Payload), "seed %d", seed)
+				}
 			} else if rng.IntN(20) == 0 {
 				_, err := s.history(t.Context(), f, nil)
 				require.NoError(t, err)
 			}
 		}
-		require.Greater(t, hits, 200, "seed %d", seed)
+		require.Greater(t, hits, 100, "seed %d", seed)
 		d.stop()
 	}
 }
