@@ -57,7 +57,7 @@ func TestWordsOfOthersNeverBecomeMarkup(t *testing.T) {
 		}
 	})
 	b.visit("http://" + a.Addr() + "/")
-	b.until("the price as text", `document.querySelector('.quote .price').innerText.includes('<img src=x')`)
+	b.until("the price as text", `document.querySelector('.quote .price')?.innerText.includes('<img src=x') === true`)
 	b.until("the version as text", `document.getElementById('processes').innerText.includes('<script>')`)
 	b.until("the subscriber as text", `document.getElementById('subscribers').innerText.includes('<img')`)
 	b.until("the transition as text", `document.getElementById('timeline').innerText.includes('<img')`)
