@@ -149,7 +149,24 @@ func startAs(dir, engine, name, shards string, epoch uint64) (*server, error) {
 		s.close()
 		return nil, fmt.Errorf("shard did not start: %w", err)
 	}
+	go s.beat()
 	return s, nil
+}
+
+// beat says once a second that core is there, as core does: sealing is waited for without another word, and a silent connection ends.
+func (s *server) beat() {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if s.session.Send(wire.Frame{Type: wire.TypeHeartbeat}) != nil {
+				return
+			}
+		case <-s.session.Done():
+			return
+		}
+	}
 }
 
 // spread says over how many topics records are spread.
