@@ -217,7 +217,7 @@ func (d *draft) copy(s *sealed) error {
 		h.held.Add(p.First, p.Last)
 		h.done.Add(p.First, p.Last)
 	}
-	d.copied = append(d.copied, s.at.Topic)
+	d.forgets = append(d.forgets, s.at.Topic)
 	d.repaired += s.header.Count
 	d.fence.epoch = max(d.fence.epoch, s.at.Epoch)
 	d.c.state.reach.extend(s.at.Topic, s.header.Latest)

@@ -17,7 +17,7 @@ type draft struct {
 	holdings map[place]*holding
 	order    []place
 	fresh    []row
-	copied   []quote.Topic
+	forgets  []quote.Topic
 	sent     map[quote.Topic]uint64
 	fence    fence
 
@@ -117,7 +117,7 @@ func (d *draft) compare(r *row) error {
 	}
 	if !found { // the disk has lost what we believed to hold
 		d.restored++
-		d.copied = append(d.copied, r.topic) // memory may have another record there
+		d.forgets = append(d.forgets, r.topic) // memory may have another record there
 		return d.store(r)
 	}
 	if !bytes.Equal(have.payload, r.payload) {
@@ -162,7 +162,7 @@ func (d *draft) finish() error {
 
 // change tells the state what is on disk now.
 func (d *draft) change() change {
-	out := change{rows: d.fresh, copied: d.copied, sent: d.sent, fence: d.fence}
+	out := change{rows: d.fresh, forgets: d.forgets, sent: d.sent, fence: d.fence}
 	for _, p := range d.order {
 		out.holdings = append(out.holdings, named{p.topic, d.holdings[p]})
 	}

@@ -139,7 +139,7 @@ func (s *state) admits(core *session) error {
 type change struct {
 	holdings []named
 	rows     []row                  // that were stored
-	copied   []quote.Topic          // that got chunks of a twin
+	forgets  []quote.Topic          // whose newest records memory can't follow: they got chunks, or records in the place of lost ones
 	sent     map[quote.Topic]uint64 // the highest seq that core appended in this epoch
 	fence    fence                  // a newer epoch, learnt from a twin's records; else zero
 }
@@ -161,7 +161,7 @@ func (s *state) stored(c change) (fenced *session) {
 	for i := range c.rows {
 		s.tails.add(&c.rows[i])
 	}
-	for _, t := range c.copied {
+	for _, t := range c.forgets {
 		s.tails.forget(t)
 	}
 	gaps := false

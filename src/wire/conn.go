@@ -83,10 +83,10 @@ func (c *Conn) Reply(req, f Frame) error {
 		default:
 			refused = &Error{Code: Unavailable, Message: "too many answers wait for slow readers: ask for less, or again later", RetryAfterMS: 1000}
 		}
-		if refused != nil && f.More {
-			return refused
-		}
 		if refused != nil {
+			if f.More {
+				return refused
+			}
 			f = ErrorFrame(refused)
 		}
 	}
