@@ -131,9 +131,11 @@ load() {
 	say "images loaded as kind.local/NAME:dev and kind.local/NAME:$tag"
 }
 
-# images builds and loads them, and prints a reference a line.
+# images builds and loads them for the engine's processor, and prints a reference a line.
 images() { # tag
-	ko build --base-import-paths --tags "dev,$1" ./src/cmd/{external,broker,core,shard,aggregator,quotectl} 2>out/ko.log
+	local platform
+	platform=linux/$(docker version --format '{{.Server.Arch}}')
+	ko build --base-import-paths --platform "$platform" --tags "dev,$1" ./src/cmd/{external,broker,core,shard,aggregator,quotectl} 2>out/ko.log
 }
 
 # base chooses what the images stand on: what ko.yaml says, or, in a cluster made without a registry, an image made here.

@@ -125,7 +125,7 @@ func (a *Aggregator) onFrame(c *wire.Conn, f wire.Frame) {
 		if f.BudgetMS == 0 {
 			f.BudgetMS = a.cfg.Budget.Milliseconds()
 		}
-		c.Answer(f, func(ctx context.Context) (wire.Frame, error) {
+		c.AnswerParts(f, func(ctx context.Context, send func(wire.Frame) error) (wire.Frame, error) {
 			v, err := fn(ctx, &f)
 			if err != nil {
 				return wire.Frame{}, err
@@ -137,7 +137,7 @@ func (a *Aggregator) onFrame(c *wire.Conn, f wire.Frame) {
 			parts := pieces(raw, answerBytes)
 			last := len(parts) - 1
 			for _, part := range parts[:last] {
-				if err := c.Reply(f, wire.Frame{Type: typ, More: true, Payload: part}); err != nil {
+				if err := send(wire.Frame{Type: typ, Payload: part}); err != nil {
 					return wire.Frame{}, err
 				}
 			}
@@ -165,9 +165,9 @@ func (a *Aggregator) onFrame(c *wire.Conn, f wire.Frame) {
 func (a *Aggregator) status() wire.Status {
 	s := wire.Status{Process: "aggregator", Version: a.cfg.Version, Since: quote.TimeOf(a.since)}
 	for _, p := range a.peers() {
-		s.Peers = append(s.Peers, peerOf(p.name, p.client))
+		s.Peers = append(s.Peers, p.client.Peer())
 		s.Breakers = append(s.Breakers, wire.BreakerStatusOf(p.brk.Snapshot()))
 	}
-	s.Peers = append(s.Peers, peerOf("broker", a.hub.client))
+	s.Peers = append(s.Peers, a.hub.client.Peer())
 	return s
 }

@@ -50,9 +50,8 @@ type event struct {
 func newHub(broker string, log *slog.Logger) *hub {
 	h := &hub{instance: rand.Text()[:8], quotes: map[quote.Topic]*list.Element{}, changed: make(chan struct{})}
 	h.client = wire.NewClient(wire.ClientConfig{
-		Dial: wire.DialConfig{Addr: broker, DialTimeout: time.Second, OnFrame: h.onFrame}, MaxBackoff: 500 * time.Millisecond,
+		Dial: wire.DialConfig{Addr: broker, DialTimeout: time.Second, OnFrame: h.onFrame}, MaxBackoff: 500 * time.Millisecond, Name: "broker", Log: log,
 		OnUp: func(_ context.Context, s *wire.Session) error {
-			log.Info("peer up", "peer", "broker", "addr", broker)
 			for topic, payload := range map[string]string{
 				"quotes.*":    fmt.Sprintf(`{"mode":"sampled","interval_ms":%d}`, hubInterval.Milliseconds()),
 				"status.core": `{"mode":"all"}`,
@@ -63,10 +62,7 @@ func newHub(broker string, log *slog.Logger) *hub {
 			}
 			return nil
 		},
-		OnDown: func(err error) {
-			log.Debug("peer down", "peer", "broker", "addr", broker, "err", err)
-			h.says("broker_down", 0)
-		},
+		OnDown: func(error) { h.says("broker_down", 0) },
 	})
 	h.says("broker_down", 0)
 	return h

@@ -25,12 +25,7 @@ type peer struct {
 func newPeer(name, addr string, log *slog.Logger) (*peer, error) {
 	p := &peer{name: name}
 	p.client = wire.NewClient(wire.ClientConfig{
-		Dial: wire.DialConfig{Addr: addr, DialTimeout: time.Second}, MaxBackoff: 500 * time.Millisecond,
-		OnUp: func(context.Context, *wire.Session) error {
-			log.Info("peer up", "peer", name, "addr", addr)
-			return nil
-		},
-		OnDown: func(err error) { log.Debug("peer down", "peer", name, "addr", addr, "err", err) },
+		Dial: wire.DialConfig{Addr: addr, DialTimeout: time.Second}, MaxBackoff: 500 * time.Millisecond, Name: name, Log: log,
 	})
 	var err error
 	p.brk, err = breaker.New(breaker.Config{
@@ -55,15 +50,6 @@ func (p *peer) run(ctx context.Context) error {
 	g.Go(func() error { return p.client.Run(ctx) })
 	g.Go(func() error { return p.brk.Run(ctx) })
 	return g.Wait()
-}
-
-// peerOf is a connection's row of RESP_STATUS.
-func peerOf(name string, c *wire.Client) wire.Peer {
-	state := "down"
-	if c.Up() {
-		state = "up"
-	}
-	return wire.Peer{Name: name, Addr: c.Addr(), State: state}
 }
 
 // fault says whether an error is the source's own: that a symbol is unknown is not.

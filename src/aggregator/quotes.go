@@ -77,7 +77,7 @@ func (a *Aggregator) withoutCore(ctx context.Context, topic string, names []stri
 	if single && topic == "" {
 		s, ok := a.usual()
 		if !ok {
-			return nil, why
+			return nil, noFirst(why)
 		}
 		topic = string(s)
 	}

@@ -3,9 +3,11 @@ package aggregator
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
+	"quotes/src/breaker"
 	"quotes/src/quote"
 	"quotes/src/scatter"
 	"quotes/src/wire"
@@ -40,7 +42,20 @@ func notAll() *wire.Error {
 }
 
 func nobodyKnows(why error) error {
-	return wire.Errorf(wire.Unavailable, "core does not answer, so nobody knows all symbols: name them (%v)", why)
+	return onlyCore(why, "core does not answer, so nobody knows all symbols: name them")
+}
+
+func noFirst(why error) error {
+	return onlyCore(why, "no symbol was named and core does not say its first one")
+}
+
+// onlyCore is the error of what core alone could have said. Where it was not even asked it has a code of its own, and when it may be.
+func onlyCore(why error, message string) *wire.Error {
+	e := wire.Errorf(wire.Unavailable, "%s: %v", message, why)
+	if open, ok := errors.AsType[*breaker.OpenError](why); ok {
+		e.Code, e.RetryAfterMS = wire.BreakerOpen, open.RetryAfter().Milliseconds()
+	}
+	return e
 }
 
 // defaultSymbol returns the symbol of a request that names none: as configured, or core's first, remembered for when core
@@ -56,7 +71,7 @@ func (a *Aggregator) defaultSymbol(ctx context.Context) (quote.Symbol, error) {
 	if s, ok := a.usual(); ok {
 		return s, nil
 	}
-	return "", wire.Errorf(wire.Unavailable, "no symbol was named and core does not say its first one: %v", err)
+	return "", noFirst(err)
 }
 
 // remember takes the symbol of a quote that core gave when it was asked for none.

@@ -66,5 +66,6 @@ func (b *batch) coalesce(pool *sync.Pool) (lines net.Buffers, done func()) {
 		lines = append(lines, l)
 	}
 	flush()
+	clear(b.lines[len(lines):]) // what was copied must not keep its log while this is being written
 	return lines, func() { pool.Put(c) }
 }

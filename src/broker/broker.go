@@ -253,7 +253,8 @@ func (b *Broker) tell() {
 
 func (b *Broker) onClose(c *wire.Conn, reason error) {
 	b.leave(c)
-	if _, ok := c.Value().(*session); ok {
+	if s, ok := c.Value().(*session); ok {
+		b.forget(s) // once more: what subscribed while its writer ended
 		switch cause := context.Cause(c.Context()); {
 		case errors.Is(cause, os.ErrDeadlineExceeded):
 			b.met.cutoff.WithLabelValues("not_reading").Inc()

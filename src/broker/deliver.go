@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"slices"
 	"time"
 
 	"quotes/src/quote"
@@ -38,6 +39,11 @@ func (b *Broker) deliver(s *session) {
 			}
 			if later, heartbeat = nil, false; wait > 0 {
 				later = time.After(wait)
+			}
+			select {
+			case <-beat.C: // who lags is to know it
+				heartbeat = true
+			default:
 			}
 		}
 		b.partedFrom(s)
@@ -89,8 +95,9 @@ func (b *Broker) collect(s *session, now time.Time, heartbeat bool) (out batch, 
 	s.announce = false
 	rest := s.dirty[:0]
 	for i, c := range s.dirty {
-		if out.size >= turnBytes {
-			rest = append(rest, s.dirty[i:]...)
+		if out.size >= turnBytes { // those that had no turn come first in the next
+			had := slices.Clone(rest)
+			rest = append(append(s.dirty[:0], s.dirty[i:]...), had...)
 			more = true
 			break
 		}
@@ -209,7 +216,7 @@ func (c *cursor) overrun(b *Broker, out *batch, conflates bool) {
 	case conflates || fell && t.lag(t.start) <= most:
 		c.next = t.start
 	case fell || t.lag(c.next) > most:
-		for c.next = max(c.next, t.start); c.next < t.end() && t.lag(c.next) > most/2; c.next++ {
+		for c.next = max(c.next, t.start); c.next+1 < t.end() && t.lag(c.next) > most/2; c.next++ { // the newest record stays
 		}
 	default:
 		return

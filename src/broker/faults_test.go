@@ -276,3 +276,42 @@ func TestABrokerThatLeavesPaysWhatItOwes(t *testing.T) {
 	require.Contains(t, all.line(), "GOAWAY")
 	require.NoError(t, <-done)
 }
+
+// A reader that lags all the time is told each second by how much.
+func TestWhoLagsHearsHeartbeats(t *testing.T) {
+	b := start(t, broker.Config{WriteTimeout: time.Minute})
+	p := core(t, b, epoch, "a")
+	slow := dial(t, b)
+	require.NoError(t, slow.SetReadBuffer(16<<10))
+	slow.send(`{"type":"SUBSCRIBE","id":1,"topic":"trades.A"}`)
+	require.Contains(t, slow.line(), "SUBSCRIBED")
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		var burst []byte
+		for seq := uint64(1); ; {
+			for burst = burst[:0]; len(burst) < 64<<10; seq++ {
+				burst = frame("trades.A", epoch, seq).Append(burst)
+			}
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if _, err := p.Write(burst); err != nil {
+				return
+			}
+		}
+	}()
+	defer func() { close(stop); p.Close(); <-done }()
+	for n := 0; ; n++ {
+		line, err := slow.in.ReadString('\n')
+		require.NoError(t, err, "after %d lines", n)
+		if strings.Contains(line, `"HEARTBEAT"`) && !strings.Contains(line, `"lag":0`) {
+			return
+		}
+		if n%64 == 0 {
+			time.Sleep(time.Millisecond) // slower than what comes
+		}
+	}
+}

@@ -48,6 +48,14 @@ const (
 	maxChunk = 64 << 10
 )
 
+// due returns the seq that comes next in an epoch.
+func (t *topic) due(epoch uint64) uint64 {
+	if t.epoch == epoch {
+		return t.next
+	}
+	return 1
+}
+
 // end returns the index behind the newest entry.
 func (t *topic) end() uint64 { return t.start + uint64(len(t.entries)) }
 

@@ -34,6 +34,12 @@ func newRig(t *testing.T, cfg Config) *rig {
 // put publishes the next record of a topic, or passes some over.
 func (r *rig) put(t *testing.T, name quote.Topic, epoch, passed uint64) {
 	t.Helper()
+	r.putPadded(t, name, epoch, passed, 40)
+}
+
+// putPadded is put of a record with so many bytes more.
+func (r *rig) putPadded(t *testing.T, name quote.Topic, epoch, passed uint64, pad int) {
+	t.Helper()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	top, err := r.topic(name)
@@ -41,7 +47,7 @@ func (r *rig) put(t *testing.T, name quote.Topic, epoch, passed uint64) {
 	r.seq[name] += 1 + passed
 	seq := r.seq[name]
 	prev := seq - 1
-	f := wire.Frame{Topic: string(name), Epoch: epoch, Seq: seq, Prev: &prev, Payload: fmt.Appendf(nil, `{"n":%d,"pad":"%040d"}`, seq, seq)}
+	f := wire.Frame{Topic: string(name), Epoch: epoch, Seq: seq, Prev: &prev, Payload: fmt.Appendf(nil, `{"n":%d,"pad":"%0*d"}`, seq, pad, seq)}
 	r.missed(top, f.Point(), false, r.now)
 	r.last[name] = &f
 	r.log(top, &f, r.now)

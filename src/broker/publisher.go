@@ -115,10 +115,7 @@ func (b *Broker) announce(h *wire.HelloTopic, epoch uint64, now time.Time) error
 // missed logs the gap before a position that is not the one that was due. Of a log without records nothing is missed:
 // there is no position to have missed it from. The lock is held.
 func (b *Broker) missed(t *topic, got quote.Point, empty bool, now time.Time) {
-	due := uint64(1)
-	if t.epoch == got.Epoch {
-		due = t.next
-	}
+	due := t.due(got.Epoch)
 	if empty || got.Seq <= due {
 		return
 	}
@@ -177,9 +174,11 @@ func (b *Broker) publish(c *wire.Conn, f *wire.Frame) error {
 		if t, err = b.topic(name); err != nil {
 			return err
 		}
+	}
+	if len(t.entries) == 0 {
 		for _, c := range t.readers { // they are promised all of it, from the first record on
 			if !c.known {
-				c.known, c.last = true, quote.Point{Epoch: f.Epoch}
+				c.known, c.last = true, quote.Point{Epoch: f.Epoch, Seq: t.due(f.Epoch) - 1}
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package cluster_test
 
 import (
+	"encoding/json"
 	"maps"
 	"os"
 	"path/filepath"
@@ -169,6 +170,21 @@ func TestCoreMayBeRestarted(t *testing.T) {
 	}
 	require.Len(t, epochs, 2, "history goes on over the restart")
 	require.Empty(t, with(w, func() []wire.Lost { return w.lost }))
+}
+
+// A core that is stopped calls every price stale, and the shards have that word too: also where nothing else was on its way.
+func TestTheLastWordOfACoreIsStored(t *testing.T) {
+	c := start(t, cluster.Config{Rate: 5})
+	w := watch(t, c.Addr(cluster.Broker))
+	eventually(t, "live", func() bool { return allLive(w) })
+	settled(t, c)
+	require.NoError(t, c.Stop(cluster.Core))
+	for _, s := range symbols {
+		records := history(t, c, s, quote.Quotes)
+		var q quote.Quote
+		require.NoError(t, json.Unmarshal(records[len(records)-1].Payload, &q))
+		require.Equal(t, quote.Stale, q.Quality.State, "%s: %s", s, records[len(records)-1].Payload)
+	}
 }
 
 func lastSource(w *watcher) string {

@@ -61,6 +61,18 @@ func (b *book) topic(name quote.Topic) *topic {
 	return t
 }
 
+// maxTopics bounds what an exchange can name: with status.core it is as many as a broker takes (--max-topics). Beyond it a broker
+// would refuse every HELLO, and so all prices.
+const maxTopics = 100_000 - 1
+
+// ticked returns the topic of a tick, making it if there is room for another one. The lock is held.
+func (b *book) ticked(name quote.Topic) (*topic, error) {
+	if b.topics[name] == nil && len(b.topics) >= maxTopics {
+		return nil, wire.Errorf(wire.TooLarge, "%s: the exchange has named %d topics, and no further one is taken", name, maxTopics)
+	}
+	return b.topic(name), nil
+}
+
 // emit gives the payload the topic's next position and sends it on its ways. The lock is held.
 func (b *book) emit(t *topic, payload []byte) quote.Point {
 	prev := t.next - 1
@@ -166,6 +178,8 @@ func (b *book) quotes(ask []string, now time.Time) ([]quote.Quote, error) {
 		names = b.order[:1]
 	case slices.Contains(ask, "*"):
 		names = b.order
+	case len(ask) > len(b.order):
+		return nil, wire.Errorf(wire.BadRequest, "%d symbols asked for where %d are known", len(ask), len(b.order))
 	default:
 		for _, a := range ask {
 			if _, err := quote.ParseSymbol(a); err != nil {

@@ -145,6 +145,42 @@ func TestALateQuoteIsStoredAndTheCurrentOneStays(t *testing.T) {
 	require.EqualValues(t, 1000, *q[0].Quality.AgeMS)
 }
 
+// A session keeps the order of what is sent: a tick that is far behind tells of a clock that was set back, or of one that was far ahead.
+func TestAClockThatIsSetBackFreezesNoPrice(t *testing.T) {
+	r := newRig(t, 1<<20)
+	r.up()
+	r.say("A", "1.0", 100_000, snapshot)
+	r.say("A", "1.1", 100_010, nil)
+	r.say("A", "1.2", 96_410, nil) // an hour back
+	r.say("A", "1.3", 96_411, nil)
+	r.say("A", "1.2", 96_406, nil) // as late as a tick can be
+	r.say("A", "9.9", 200_000_000_000, nil)
+	r.say("A", "1.4", 96_412, nil)
+	require.Equal(t, []string{
+		"quotes.A 1 1.0 live", "quotes.A 2 1.1 live", "quotes.A 3 1.2 live", "quotes.A 4 1.3 live",
+		"quotes.A 5 1.2 live", "quotes.A 6 1.3 live", "quotes.A 7 9.9 live", "quotes.A 8 1.4 live",
+	}, r.published())
+}
+
+// An exchange can't name more than a broker takes: one topic too many would cost all the others theirs.
+func TestTopicsHaveABound(t *testing.T) {
+	r := newRig(t, 1<<20)
+	r.up()
+	r.mu.Lock()
+	for i := range maxTopics {
+		_, err := r.ticked(quote.Topic(fmt.Sprintf("quotes.S%d", i)))
+		require.NoError(t, err)
+	}
+	r.mu.Unlock()
+	f := wire.Frame{Topic: "trades.S0", Payload: []byte(`{"id":"1","symbol":"S0","price":"1","quantity":"1","timestamp":"2026-01-01T00:00:00Z"}`)}
+	require.ErrorIs(t, r.tick(r.feed.session, &f, r.now), &wire.Error{Code: wire.TooLarge})
+	f = wire.Frame{Topic: "quotes.NEW", Payload: []byte(`{"symbol":"NEW","price":"1","timestamp":"2026-01-01T00:00:00Z"}`)}
+	require.ErrorIs(t, r.tick(r.feed.session, &f, r.now), &wire.Error{Code: wire.TooLarge})
+	r.say("S0", "1.0", 1, snapshot)
+	r.status([]byte(`{}`))
+	require.Equal(t, []string{"quotes.S0 1 1.0 live", "status.core 1  "}, r.published())
+}
+
 func TestASessionsSnapshotRepeatsTheLastTradeOnce(t *testing.T) {
 	r := newRig(t, 1<<20)
 	r.up()
@@ -216,10 +252,13 @@ func TestUnknownSymbolsAndAnEmptyTableAreErrors(t *testing.T) {
 	require.ErrorIs(t, err, &wire.Error{Code: wire.Unavailable})
 	r.up()
 	r.say("A", "1", 1, snapshot)
+	r.say("B", "1", 1, snapshot)
 	_, err = r.quotes([]string{"A", "NONE"}, r.now)
 	require.ErrorIs(t, err, &wire.Error{Code: wire.BadSymbol})
 	_, err = r.quotes([]string{"a b"}, r.now)
 	require.ErrorIs(t, err, quote.ErrBadSymbol)
+	_, err = r.quotes([]string{"A", "B", "A"}, r.now)
+	require.ErrorIs(t, err, &wire.Error{Code: wire.BadRequest}, "more than there are: a line has room for a quarter of a million")
 }
 
 func TestAnEpochIsAboveEverythingKnown(t *testing.T) {

@@ -133,7 +133,9 @@ func (c *Core) Run(ctx context.Context) error {
 		})
 	}
 	run(early, c.serve)
+	fed := make(chan struct{}) // closed when no record gets a position any more
 	run(early, func(ctx context.Context) error {
+		defer close(fed)
 		book := c.begin(ctx)
 		if book == nil {
 			return nil
@@ -147,6 +149,7 @@ func (c *Core) Run(ctx context.Context) error {
 		return c.feed.run(ctx)
 	})
 	<-early.Done()
+	<-fed // the end of the session makes every price stale: these records are to be stored too
 	c.settle(early)
 	stop()
 	return g.Wait()

@@ -229,10 +229,15 @@ func (f *feed) probe(ctx context.Context) error {
 	return reply.Decode(&q)
 }
 
-// rate lets one event a second through. It is used from one goroutine at a time.
-type rate struct{ last time.Time }
+// rate lets one event a second through.
+type rate struct {
+	mu   sync.Mutex // a session that has ended may still read when the next one does
+	last time.Time
+}
 
 func (r *rate) allow(now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if now.Sub(r.last) < time.Second {
 		return false
 	}

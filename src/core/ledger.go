@@ -204,6 +204,9 @@ func (l *ledger) putBack(shard int, unsent []*batch) {
 		q.skipped = true
 		l.giveUp(q.pop())
 	}
+	if len(q.records) > 0 || len(q.lost) > 0 {
+		q.wake() // whoever took these had the token of all that waits
+	}
 }
 
 // skipped reports whether something was dropped for the shard since its last HELLO: until it is told where its topics

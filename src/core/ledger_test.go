@@ -173,3 +173,22 @@ func TestARestartedShardIsBelievedOnlyWhatItHolds(t *testing.T) {
 	require.EqualValues(t, 4, l.durable(testEpoch)["quotes.A"].Both, "up to the hole")
 	require.EqualValues(t, 10, l.durable(testEpoch)["quotes.A"].One)
 }
+
+// What comes back from a session that has failed is sent on the next one, though nothing new is published.
+func TestWhatIsPutBackIsAskedForAgain(t *testing.T) {
+	l := newRig(t, 1500).place
+	h := l.home("quotes.A")
+	q := l.queues[h.owners[0]]
+	l.add(h, 1, []byte(`{}`))
+	<-q.ready
+	b := l.take(h.owners[0])
+	require.NotNil(t, b)
+	require.Nil(t, l.take(h.owners[0]))
+	l.putBack(h.owners[0], []*batch{b})
+	select {
+	case <-q.ready:
+	default:
+		t.Fatal("nobody is told that something waits")
+	}
+	require.Len(t, l.take(h.owners[0]).records, 1)
+}

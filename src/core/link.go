@@ -42,6 +42,7 @@ func (l *link) serve(ctx context.Context, up func()) error {
 		return err
 	}
 	defer s.Close()
+	defer context.AfterFunc(ctx, s.Close)() // a write that hangs must not hold up a stop
 	up()
 	return l.pump(ctx, s)
 }
@@ -133,6 +134,11 @@ func (l *link) send(ctx context.Context, s *wire.Session, flights chan<- flight)
 	defer tick.Stop()
 	learned := make(chan error, 1) // what one relearn came to; it must hold up neither appends nor heartbeats
 	learning := false
+	var learner sync.WaitGroup
+	defer func() { // what it learns must not come after the next session's HELLO
+		s.Close()
+		learner.Wait()
+	}()
 	var announced time.Time // again, since the queue ran over
 	for {
 		if l.ledger.skipped(l.shard) && time.Since(announced) >= beat {
@@ -156,11 +162,11 @@ func (l *link) send(ctx context.Context, s *wire.Session, flights chan<- flight)
 			}
 			if !learning && len(flights) == 0 {
 				learning = true
-				go func() { learned <- l.relearn(ctx, s) }()
+				learner.Go(func() { learned <- l.relearn(ctx, s) })
 			}
 		case <-l.ledger.queues[l.shard].ready:
 			for b := l.ledger.take(l.shard); b != nil; b = l.ledger.take(l.shard) {
-				if err := l.launch(ctx, s, b, flights); err != nil {
+				if err := l.launch(ctx, s, b, flights, tick.C); err != nil {
 					l.ledger.putBack(l.shard, []*batch{b})
 					return err
 				}
@@ -169,9 +175,10 @@ func (l *link) send(ctx context.Context, s *wire.Session, flights chan<- flight)
 	}
 }
 
-// launch sends one batch. An error means that it was not sent, or that the session is gone.
-func (l *link) launch(ctx context.Context, s *wire.Session, b *batch, flights chan<- flight) error {
-	permit, err := l.admit(ctx, s)
+// launch sends one batch. An error means that it was not sent, or that the session is gone. While it waits it sends the heartbeats
+// that beats asks for.
+func (l *link) launch(ctx context.Context, s *wire.Session, b *batch, flights chan<- flight, beats <-chan time.Time) error {
+	permit, err := l.admit(ctx, s, beats)
 	if err != nil {
 		return err
 	}
@@ -181,13 +188,17 @@ func (l *link) launch(ctx context.Context, s *wire.Session, b *batch, flights ch
 		permit.Done(outcome(err))
 		return err
 	}
-	select {
-	case flights <- flight{b, permit, wait}:
-		return nil
-	case <-ctx.Done():
-		err = ctx.Err()
-	case <-s.Done():
-		err = s.Err()
+	for err == nil {
+		select {
+		case flights <- flight{b, permit, wait}:
+			return nil
+		case <-beats:
+			err = s.Send(wire.Frame{Type: wire.TypeHeartbeat})
+		case <-ctx.Done():
+			err = ctx.Err()
+		case <-s.Done():
+			err = s.Err()
+		}
 	}
 	permit.Done(breaker.Ignored)
 	_, _ = wait(wire.GivenUp())
@@ -196,11 +207,18 @@ func (l *link) launch(ctx context.Context, s *wire.Session, b *batch, flights ch
 
 // admit gets a permit for an APPEND. While the breaker is half-open it lets only so many be in flight: then the next one waits until
 // one is answered, for a full ramp is no fault of the session's.
-func (l *link) admit(ctx context.Context, s *wire.Session) (breaker.Permit, error) {
+func (l *link) admit(ctx context.Context, s *wire.Session, beats <-chan time.Time) (breaker.Permit, error) {
 	for {
 		permit, err := l.brk.Acquire()
-		if err == nil || l.brk.State() != breaker.HalfOpen {
+		if err == nil {
+			return permit, nil
+		}
+		switch l.brk.State() {
+		case breaker.HalfOpen:
+		case breaker.Open, breaker.ForcedOpen:
 			return permit, err
+		default: // it has closed since
+			continue
 		}
 		select {
 		case <-l.settled:
@@ -208,7 +226,10 @@ func (l *link) admit(ctx context.Context, s *wire.Session) (breaker.Permit, erro
 			return permit, s.Err()
 		case <-ctx.Done():
 			return permit, ctx.Err()
-		case <-time.After(beat): // the ramp's own time may have let more in
+		case <-beats: // the ramp's own time may have let more in, too
+			if err := s.Send(wire.Frame{Type: wire.TypeHeartbeat}); err != nil {
+				return permit, err
+			}
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -122,7 +123,7 @@ func (p *publisher) serve(ctx context.Context, b *book, instance string, up func
 	s, err := wire.Dial(ctx, wire.DialConfig{Addr: p.addr, OnFrame: func(f wire.Frame) {
 		if f.Type == wire.TypeError {
 			mu.Lock()
-			told = errors.Join(told, wire.ErrorOf(f))
+			told = cmp.Or(told, wire.ErrorOf(f)) // the first one says why; there may be one for each line
 			mu.Unlock()
 		}
 	}})
@@ -130,6 +131,7 @@ func (p *publisher) serve(ctx context.Context, b *book, instance string, up func
 		return err
 	}
 	defer s.Close()
+	defer context.AfterFunc(ctx, s.Close)() // a write that hangs must not hold up a stop
 	defer p.detach()
 	if _, err := greet(ctx, s, b.epoch, instance, p.hello(b)); err != nil {
 		return err

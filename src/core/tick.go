@@ -37,7 +37,11 @@ func (b *book) quote(session uint64, name quote.Topic, f *wire.Frame, now time.T
 	if session != b.feed.session || !b.feed.up {
 		return nil // what a cut session had still on its way: nobody can say what it missed
 	}
-	t, s := b.topic(name), b.symbols[q.Symbol]
+	t, err := b.ticked(name)
+	if err != nil {
+		return err
+	}
+	s := b.symbols[q.Symbol]
 	if t.late(f, q.Timestamp) && s != nil {
 		b.met.late.WithLabelValues(string(quote.Quotes)).Inc()
 		q.Quality = s.quote.Quality
@@ -62,7 +66,8 @@ func (b *book) quote(session uint64, name quote.Topic, f *wire.Frame, now time.T
 // arrange puts a symbol that the session names for the first time behind those that it named before: the exchange's own
 // order, whose first symbol is the default one. The lock is held.
 func (b *book) arrange(s quote.Symbol) {
-	if i := slices.Index(b.order, s); i > b.ordered {
+	if i := slices.Index(b.order[b.ordered:], s); i > 0 {
+		i += b.ordered
 		b.order = slices.Insert(slices.Delete(b.order, i, i+1), b.ordered, s)
 	}
 	b.ordered++
@@ -79,8 +84,14 @@ func (b *book) trade(session uint64, name quote.Topic, f *wire.Frame, now time.T
 	tr.Received = quote.TimeOf(now)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	t := b.topic(name)
-	if session != b.feed.session || !b.feed.up || f.Snapshot && tr.ID == t.lastID {
+	if session != b.feed.session || !b.feed.up {
+		return nil
+	}
+	t, err := b.ticked(name)
+	if err != nil {
+		return err
+	}
+	if f.Snapshot && tr.ID == t.lastID {
 		return nil // a session's snapshot repeats the last trade
 	}
 	if t.late(f, tr.Timestamp) {
@@ -99,6 +110,10 @@ func accept(fault error, s quote.Symbol, name quote.Topic) error {
 	return fault
 }
 
+// maxLate is how far behind the newest a tick may be and still be a late one. A session keeps the order of what is sent: what is
+// further behind says that the venue's clock was set back, or that the newest was nonsense.
+const maxLate = 5 * time.Second
+
 // late reports whether the tick is older than the newest of its topic since the last snapshot, and remembers the newest.
 // Untimed ticks have a timestamp that is not the venue's: they are never late and make none late.
 func (t *topic) late(f *wire.Frame, at quote.Time) bool {
@@ -108,7 +123,7 @@ func (t *topic) late(f *wire.Frame, at quote.Time) bool {
 	case f.Snapshot:
 		t.newest = at
 	case f.Untimed:
-	case at < t.newest:
+	case at < t.newest && t.newest.Std().Sub(at.Std()) <= maxLate:
 		return true
 	default:
 		t.newest = at

@@ -2,8 +2,8 @@
 //
 // It guarantees:
 //
-//   - A session begins with a snapshot of every symbol that the market has named, quote and last trade, and goes on without
-//     a hole: its frames are numbered 1, 2, 3 …. Snapshot and join are one instant. A reader that lags by more than 65,536
+//   - A session begins with a snapshot of every symbol that the market has named, quote and last trade, but for a quote behind
+//     which one was refused or the book was broken; core then calls the price recovering. It goes on without a hole: its frames are numbered 1, 2, 3 …. Snapshot and join are one instant. A reader that lags by more than 65,536
 //     events is cut off with a reason, never silently thinned out. Any number of sessions share one tape of events.
 //   - Something goes out each 100 ms, a heartbeat where there is nothing else, whatever the market does: silence means that
 //     something is wrong.
@@ -15,7 +15,8 @@
 //     is closed.
 //
 // A [Source] is the market as clients see it; decorators wrap it, one a file. A [Generator] is what makes it. Sub-packages:
-// sim is the simulated market, replay plays captures, coinbase reads that venue's frames, fault plans the faults.
+// sim is the simulated market, replay plays captures, coinbase and binance read those venues' frames, depth keeps a side of a
+// book, fault plans the faults.
 //
 // It does not store anything: what nobody listened to is gone. In a hang nothing is said, except that a request whose own
 // deadline passes gets deadline_exceeded.

@@ -107,23 +107,25 @@ func (e *External) onFrame(c *wire.Conn, f wire.Frame) {
 	case wire.TypeSubscribe:
 		e.subscribe(c, f)
 	case wire.TypeReqQuote:
-		e.answer(c, f, func(ctx context.Context) (wire.Frame, error) { return e.quotes(ctx, c, f) })
+		e.answer(c, f, func(ctx context.Context, part func(wire.Frame) error) (wire.Frame, error) {
+			return e.quotes(ctx, f, part)
+		})
 	case wire.TypeReqStatus:
-		e.answer(c, f, func(context.Context) (wire.Frame, error) { return e.status(), nil })
+		e.answer(c, f, func(context.Context, func(wire.Frame) error) (wire.Frame, error) { return e.status(), nil })
 	default:
-		e.answer(c, f, func(context.Context) (wire.Frame, error) {
+		e.answer(c, f, func(context.Context, func(wire.Frame) error) (wire.Frame, error) {
 			return f, wire.Errorf(wire.BadRequest, "external answers SUBSCRIBE, REQ_QUOTE and REQ_STATUS, not %.40q", f.Type)
 		})
 	}
 }
 
 // answer answers a request, unless everything hangs.
-func (e *External) answer(c *wire.Conn, f wire.Frame, fn func(context.Context) (wire.Frame, error)) {
-	c.Answer(f, func(ctx context.Context) (wire.Frame, error) {
+func (e *External) answer(c *wire.Conn, f wire.Frame, fn func(context.Context, func(wire.Frame) error) (wire.Frame, error)) {
+	c.AnswerParts(f, func(ctx context.Context, part func(wire.Frame) error) (wire.Frame, error) {
 		if err := e.gate.await(ctx); err != nil {
 			return wire.Frame{}, err
 		}
-		return fn(ctx)
+		return fn(ctx, part)
 	})
 }
 

@@ -91,9 +91,11 @@ func (m *market) put(records []Record) {
 func (m *market) take(r *Record) (Event, error) {
 	switch {
 	case r.Refused != nil:
+		m.doubt(r.Unsure)
 		return Event{}, r.Refused
 	case r.Quote != nil:
 		if err := check(r.Quote); err != nil {
+			m.doubt(r.Quote.Symbol)
 			return Event{}, err
 		}
 		l := m.row(r.Quote.Symbol)
@@ -127,6 +129,13 @@ func (m *market) refuse(err error) {
 	if now := time.Now(); now.Sub(m.named) >= time.Second {
 		m.named = now
 		m.log.Warn("tick refused", "err", err, "refused_so_far", m.refused)
+	}
+}
+
+// doubt keeps a symbol's last quote out of the snapshots to come, until there is a new one. The lock is held.
+func (m *market) doubt(s quote.Symbol) {
+	if l := m.last[s]; l != nil {
+		l.quoted = Event{}
 	}
 }
 

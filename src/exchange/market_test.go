@@ -156,3 +156,26 @@ func TestTheSnapshotHasTheLastTrade(t *testing.T) {
 	require.Equal(t, quote.Topic("trades.BAND-GBP"), got[0].Topic)
 	require.Contains(t, string(got[0].Payload), "881613")
 }
+
+// A quote behind which the book was broken, or a crossed one came, may be wrong by now: no session begins with it.
+func TestNoSessionBeginsWithADoubtfulQuote(t *testing.T) {
+	m := newTestMarket(&bytes.Buffer{})
+	begins := func() (symbols []quote.Symbol) {
+		s := &sub{}
+		for _, e := range m.join(s) {
+			symbols = append(symbols, e.Topic.Symbol())
+		}
+		m.leave(s)
+		return symbols
+	}
+	m.put([]Record{numbered(t, "A", 1), numbered(t, "B", 1)})
+	require.Equal(t, []quote.Symbol{"A", "B"}, begins())
+	m.put([]Record{{Refused: errors.New("updates are missing"), Unsure: "A"}, {Refused: errors.New("of nobody")}})
+	require.Equal(t, []quote.Symbol{"B"}, begins())
+	crossed := numbered(t, "B", 2)
+	crossed.Quote.Bid = decimal(t, "3")
+	m.put([]Record{crossed})
+	require.Empty(t, begins())
+	m.put([]Record{numbered(t, "A", 2)})
+	require.Equal(t, []quote.Symbol{"A"}, begins())
+}

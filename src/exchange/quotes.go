@@ -10,8 +10,8 @@ import (
 // quotesPerFrame keeps RESP_QUOTE far below a frame's limit.
 const quotesPerFrame = 1000
 
-// quotes answers REQ_QUOTE: one Quote, or arrays in as many frames as they need. It sends all but the last.
-func (e *External) quotes(ctx context.Context, c *wire.Conn, f wire.Frame) (wire.Frame, error) {
+// quotes answers REQ_QUOTE: one Quote, or arrays in as many frames as they need. All but the last go through send.
+func (e *External) quotes(ctx context.Context, f wire.Frame, send func(wire.Frame) error) (wire.Frame, error) {
 	var req wire.ReqQuote
 	if len(f.Payload) > 0 {
 		if err := f.Decode(&req); err != nil {
@@ -30,8 +30,8 @@ func (e *External) quotes(ctx context.Context, c *wire.Conn, f wire.Frame) (wire
 		return wire.Frame{Type: wire.TypeRespQuote, Payload: quotes[0].AppendJSON(nil)}, nil
 	}
 	for len(quotes) > quotesPerFrame {
-		part := wire.Frame{Type: wire.TypeRespQuote, Payload: array(quotes[:quotesPerFrame]), More: true}
-		if err := c.Reply(f, part); err != nil {
+		part := wire.Frame{Type: wire.TypeRespQuote, Payload: array(quotes[:quotesPerFrame])}
+		if err := send(part); err != nil {
 			return wire.Frame{}, err
 		}
 		quotes = quotes[quotesPerFrame:]

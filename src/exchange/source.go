@@ -34,6 +34,8 @@ type Record struct {
 	Trade *quote.Trade
 	// Refused says why a tick is neither: it is counted and named, and goes no further.
 	Refused error
+	// Unsure names, beside Refused, a symbol whose last quote is no longer to be trusted: no session begins with it.
+	Unsure quote.Symbol
 	// Snapshot marks the first record of a topic after a break, such as a replay's new pass.
 	Snapshot bool
 	// Untimed says that the timestamp is not the venue's.

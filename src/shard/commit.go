@@ -55,7 +55,8 @@ type committer struct {
 	done   chan struct{}
 	next   *write // taken from the queue and not yet in a commit
 
-	unsaved []floorOf // that are known, and could not be stored yet
+	found   func(error) // gets what a commit could not read; may be nil
+	unsaved []floorOf   // that are known, and could not be stored yet
 }
 
 func newCommitter(e engine.Engine, s *state, log *slog.Logger, met *metrics) *committer {
@@ -196,6 +197,8 @@ func (c *committer) commit(group []*write) {
 	})
 	if err == nil {
 		c.settled(d, began)
+	} else if c.found != nil {
+		c.found(err)
 	}
 	for i, w := range group {
 		switch {

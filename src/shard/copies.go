@@ -65,7 +65,7 @@ func (s *Shard) onChunks(ctx context.Context, f wire.Frame) (wire.Frame, error) 
 	}
 	v := s.engine.View()
 	defer func() { _ = v.Close() }()
-	var resp respChunks
+	resp := respChunks{Chunks: []sentChunk{}}
 	room := or(s.cfg.page, chunksBytes)
 	for _, run := range req.Runs {
 		if err := s.checkLost(run); err != nil {

@@ -25,7 +25,8 @@
 //     history for each request in work.
 //   - A block of 1,024 positions of a topic and epoch, all of them on disk or lost, becomes one chunk ([quotes/src/shard/chunk]),
 //     in the commit that removes its rows; so does what is left of an epoch that is over. Reads give the bytes that core
-//     wrote, whether they lie in rows or in a chunk. Sealing takes at most a quarter of one core's time.
+//     wrote, whether they lie in rows or in a chunk. Sealing takes at most a quarter of one core's time while records come in,
+//     else half.
 //   - Retention lets whole blocks go, of each topic the oldest first and never the newest, and stores the first position
 //     that is left: the topic's floor. Nothing below it is stored, told, named as lost or repaired again. Twins exchange
 //     floors; the higher one wins.

@@ -23,7 +23,7 @@ func FuzzLines(f *testing.F) {
 		`{"type":"HELLO","id":1,"payload":{"role":"publisher","epoch":0}}`, `{"type":"HELLO","payload":{"role":"twin","epoch":7,"more":true}}`,
 		`{"type":"REQ_HIST","id":1,"payload":{"symbols":["A"],"kinds":["quotes"],"order":"desc","limit":1}}`, `{"type":"REQ_HIST","id":1}`,
 		`{"type":"REQ_HIST","id":1,"payload":{"symbols":["A"],"after":{"quotes.A":{"epoch":5,"seq":1}},"before":{"quotes.A":{"epoch":5,"seq":0}}}}`,
-		`{"type":"REQ_SUMS","id":1,"payload":{"topics":["quotes.A"]}}`, `{"type":"REQ_CHUNKS","id":1,"payload":{"runs":[{"topic":"quotes.A","epoch":5,"first":1,"last":1024}]}}`,
+		`{"type":"REQ_SUMS","id":1,"payload":{"topic":"quotes.A"}}`, `{"type":"REQ_CHUNKS","id":1,"payload":{"runs":[{"topic":"quotes.A","epoch":5,"first":1,"last":1024}]}}`,
 		`{"type":"REQ_STATUS","id":1}`, `{"type":"HEARTBEAT"}`, "{}", "\n", "[", "GET / HTTP/1.1",
 	} {
 		f.Add(s)

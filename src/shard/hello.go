@@ -2,12 +2,15 @@ package shard
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"quotes/src/placement"
 	"quotes/src/quote"
+	"quotes/src/shard/engine"
 	"quotes/src/wire"
 )
 
@@ -31,9 +34,7 @@ func (s *Shard) hello(c *wire.Conn, f wire.Frame, me *caller) {
 		return
 	}
 	if h.Epoch == 0 {
-		c.Answer(f, func(ctx context.Context) (wire.Frame, error) {
-			return s.welcome(ctx, func(part wire.Frame) error { return c.Reply(f, part) })
-		})
+		c.AnswerParts(f, s.welcome)
 		return
 	}
 	err := s.checkHello(h, len(me.parts))
@@ -51,7 +52,7 @@ func (s *Shard) hello(c *wire.Conn, f wire.Frame, me *caller) {
 	now := time.Now()
 	core := &session{
 		epoch: h.Epoch, instance: h.Instance, addr: c.RemoteAddr(), since: now, heard: now,
-		close: func(err error) { _ = c.Send(wire.ErrorFrame(err)); c.Close(err) },
+		close: func(why error) { go dismiss(c, why) }, // the committer waits for nobody who does not read
 	}
 	w := &write{core: core, announce: true, hello: me.parts}
 	me.parts = nil
@@ -103,39 +104,74 @@ func (s *Shard) refuse(c *wire.Conn, f wire.Frame, err error) {
 	}
 }
 
-// welcome answers a HELLO that only asks: the newest record of every topic, in bounded frames.
+// welcome answers a HELLO that only asks: the newest record of every topic, in bounded frames, of which all but the last go through send.
 func (s *Shard) welcome(ctx context.Context, send func(wire.Frame) error) (wire.Frame, error) {
-	w := wire.Welcome{HighestEpoch: s.state.fenceNow().epoch}
-	names := s.state.all()
-	v := s.engine.View()
-	defer func() { _ = v.Close() }()
-	records := newReader(v, s.cfg.block)
-	size := 0
-	for _, t := range names {
-		p, found := s.state.newest(t)
-		if !found {
-			continue
-		}
-		r, stored, err := records.lookup(t, p)
-		if err == nil && !stored {
-			err = fmt.Errorf("record %d/%d of %s: %w", p.Epoch, p.Seq, t, errLostRow)
-		}
-		if err != nil {
+	w := wire.Welcome{HighestEpoch: s.state.fenceNow().epoch, More: true}
+	for names := s.state.all(); ; {
+		var err error
+		if w.Topics, names, err = s.newestRecords(ctx, names); err != nil {
+			s.readFailed(err)
 			return wire.Frame{}, err
 		}
-		if size += len(r.payload) + rowOverhead; size > welcomeBytes && len(w.Topics) > 0 {
-			w.More = true
-			part := wire.Make(wire.TypeWelcome, w)
-			part.More = true
-			if err := send(part); err != nil {
-				return wire.Frame{}, err
-			}
-			w.Topics, w.More, size = nil, false, len(r.payload)+rowOverhead
+		w.More = len(names) > 0
+		f := wire.Make(wire.TypeWelcome, w)
+		if !w.More {
+			return f, nil
 		}
-		w.Topics = append(w.Topics, wire.WelcomeTopic{Topic: t, Last: wire.Record{Epoch: p.Epoch, Seq: p.Seq, Payload: bytes.Clone(r.payload)}})
-		if err := ctx.Err(); err != nil {
+		if err := send(f); err != nil { // with no view open: who asks may read slowly
 			return wire.Frame{}, err
 		}
 	}
-	return wire.Make(wire.TypeWelcome, w), nil
+}
+
+// newestRecords reads the newest record of each of some topics, as many as go into a frame, and returns the topics that are left.
+func (s *Shard) newestRecords(ctx context.Context, names []quote.Topic) (out []wire.WelcomeTopic, left []quote.Topic, err error) {
+	newest, v := s.newestNow(names[:min(len(names), welcomeBytes/rowOverhead)])
+	defer func() { err = errors.Join(err, v.Close()) }()
+	records := newReader(v, s.cfg.block)
+	size := 0
+	for i, p := range newest {
+		if p.IsZero() {
+			continue
+		}
+		r, stored, err := records.lookup(names[i], p)
+		if err == nil && !stored {
+			err = fmt.Errorf("record %d/%d of %s: %w", p.Epoch, p.Seq, names[i], errLostRow)
+		}
+		if err = cmp.Or(err, ctx.Err()); err != nil {
+			return nil, nil, err
+		}
+		if size += len(r.payload) + rowOverhead; size > welcomeBytes && len(out) > 0 {
+			return out, names[i:], nil
+		}
+		out = append(out, wire.WelcomeTopic{Topic: names[i], Last: wire.Record{Epoch: p.Epoch, Seq: p.Seq, Payload: bytes.Clone(r.payload)}})
+	}
+	return out, names[len(newest):], nil
+}
+
+// newestNow notes the newest position of each topic, zero where it has none, and returns a view in which their records are stored.
+func (s *Shard) newestNow(names []quote.Topic) ([]quote.Point, engine.View) {
+	newest := make([]quote.Point, len(names))
+	for {
+		raised := s.state.raisedNow()
+		for i, t := range names {
+			newest[i], _ = s.state.newest(t)
+		}
+		v := s.engine.View()
+		if s.state.raisedNow() == raised { // else retention may have let go some of it meanwhile
+			return newest, v
+		}
+		_ = v.Close()
+	}
+}
+
+// dismissWait is how long a core that is replaced may take to be told so.
+const dismissWait = time.Second
+
+// dismiss tells a connection why it is closed, and closes it: at once where that is not taken.
+func dismiss(c *wire.Conn, why error) {
+	late := time.AfterFunc(dismissWait, func() { c.Close(why) })
+	defer late.Stop()
+	_ = c.Send(wire.ErrorFrame(why))
+	c.Close(why)
 }

@@ -3,6 +3,7 @@ package shard
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
 	"strconv"
@@ -41,19 +42,19 @@ func (s *Shard) history(ctx context.Context, f wire.Frame, send func(wire.Frame)
 	// in_sync first, then what is held, then the records: each holds all that the one before promises.
 	inSync := s.state.inSyncsNow(q.slots, time.Now())
 	v := s.picture(&q)
-	defer func() { _ = v.Close() }()
 	frames := q.ranges()
-	last := frames[len(frames)-1]
-	for _, part := range frames[:len(frames)-1] {
-		if err := send(wire.Frame{Type: wire.TypeRespHist, More: true, Payload: part.end(nil, false, nil)}); err != nil {
-			return wire.Frame{}, err
-		}
-	}
 	var rows []row
 	var more bool
 	if q.limit > 0 {
 		q.cache = s.chunks
-		if rows, more, err = q.find(ctx, newReader(v, s.cfg.block), recordsBytes); err != nil {
+		rows, more, err = q.find(ctx, newReader(v, s.cfg.block), recordsBytes)
+	}
+	if err = errors.Join(err, v.Close()); err != nil { // before anything is sent: what a view sees, storage must keep
+		return wire.Frame{}, err
+	}
+	last := frames[len(frames)-1]
+	for _, part := range frames[:len(frames)-1] {
+		if err := send(wire.Frame{Type: wire.TypeRespHist, Payload: part.end(nil, false, nil)}); err != nil {
 			return wire.Frame{}, err
 		}
 	}

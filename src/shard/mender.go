@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"quotes/src/placement"
@@ -34,7 +33,6 @@ type mender struct {
 	client *wire.Client
 	kick   <-chan struct{}
 	pace   pace
-	up     atomic.Bool
 
 	dec     chunk.Decoder // of the twin's chunks
 	records []chunk.Record
@@ -51,29 +49,9 @@ func newMender(s *Shard, twin int) *mender {
 	m := &mender{shard: s, twin: twin, peer: s.table.Shards()[twin], kick: s.state.kicks[twin], pace: pace{rate: s.cfg.RepairMB << 20}}
 	m.log = s.log.With("peer", m.peer.Name)
 	m.client = wire.NewClient(wire.ClientConfig{
-		Dial:   wire.DialConfig{Addr: m.peer.Addr, Dialer: s.cfg.dial},
-		OnUp:   func(context.Context, *wire.Session) error { m.turned(true, nil); return nil },
-		OnDown: func(err error) { m.turned(false, err) },
+		Dial: wire.DialConfig{Addr: m.peer.Addr, Dialer: s.cfg.dial}, Name: m.peer.Name, Log: s.log,
 	})
 	return m
-}
-
-// turned notes whether the twin is there, and logs a change.
-func (m *mender) turned(up bool, err error) {
-	switch was := m.up.Swap(up); {
-	case up && !was:
-		m.log.Info("peer up", "addr", m.peer.Addr)
-	case !up && was:
-		m.log.Warn("peer down", "addr", m.peer.Addr, "err", err)
-	}
-}
-
-// stateNow is the twin's row in status.
-func (m *mender) stateNow() string {
-	if m.up.Load() {
-		return "up"
-	}
-	return "down"
 }
 
 // run mends until ctx ends.

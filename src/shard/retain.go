@@ -314,7 +314,7 @@ func (s *state) higher(twin int, floors []floorOf, now time.Time) []floorOf {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.DeleteFunc(floors, func(f floorOf) bool {
-		if !s.wanted(twin, newTopic(f.topic)) || f.point.Seq > maxSeq || tooFarAhead(f.point.Epoch, now) {
+		if !s.wanted(twin, newTopic(f.topic)) || f.point.Seq == 0 || f.point.Seq > maxSeq || tooFarAhead(f.point.Epoch, now) {
 			return true
 		}
 		known := s.topics[f.topic]

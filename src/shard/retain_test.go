@@ -155,6 +155,9 @@ func TestTwinsFollowTheHigherFloor(t *testing.T) {
 	keep := keeper{c: s.committer}
 	require.NoError(t, keep.follow(t.Context(), floorOf{topic, quote.Point{Epoch: 1000, Seq: 49}}))
 	spans := func(i int) []quote.Range { return r.hist(i, wire.ReqHist{Symbols: []quote.Symbol{sym}}).Ranges[topic] }
+	for _, seq := range []uint64{0, maxSeq + 1} {
+		require.Empty(t, s.state.higher(1, []floorOf{{topic, quote.Point{Epoch: 1001, Seq: seq}}}, testStart()), "no floor at all")
+	}
 	above := []quote.Range{{Epoch: 1000, First: 49, Last: 100}}
 	require.Equal(t, above, spans(0))
 	require.Equal(t, []quote.Position{{Topic: topic, Point: quote.Point{Epoch: 1000, Seq: 49}}}, r.hist(0, wire.ReqHist{Symbols: []quote.Symbol{sym}}).Floors)

@@ -120,6 +120,9 @@ func (q *query) findByTime(ctx context.Context, r *reader, maxBytes int) ([]row,
 	}
 	best := earliest{desc: q.desc, most: q.limit + 1, kept: make([]moment, 0, min(q.limit+1, 128))}
 	for _, t := range q.topics {
+		if len(q.held[t]) == 0 { // it may not exist: nothing is to be remembered of it
+			continue
+		}
 		lo, hi := timeRange(t, q.from, q.to)
 		err := engine.Walk(r.view, lo, hi, q.desc, func(key, _ []byte) (bool, error) {
 			m := moment{topic: t, at: timeOf(key), point: pointOf(key)}
@@ -177,9 +180,12 @@ func (q *query) offerClass(ctx context.Context, r *reader, t quote.Topic, class 
 			return false, fmt.Errorf("extent of a chunk of %s: %w", t, err)
 		}
 		// All extents that follow begin later or, downwards, end before this one's beginning and the longest of the class.
-		bound := max(e.earliest, q.from)
-		if q.desc {
+		bound := e.earliest
+		switch {
+		case q.desc:
 			bound = latestOf(e.earliest, class)
+		case !q.from.IsZero():
+			bound = max(bound, q.from)
 		}
 		if best.beyond(bound) {
 			return false, nil

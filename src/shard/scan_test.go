@@ -13,8 +13,14 @@ import (
 	"quotes/src/wire"
 )
 
-// TestHistoryAgainstAPlainList asks random questions and holds each answer against a sorted list.
+// TestHistoryAgainstAPlainList asks random questions and holds each answer against a sorted list; records of before 1970 are records.
 func TestHistoryAgainstAPlainList(t *testing.T) {
+	historyAgainstAPlainList(t, quote.TimeOf(testStart()))
+	historyAgainstAPlainList(t, -20)
+}
+
+func historyAgainstAPlainList(t *testing.T, base quote.Time) {
+	t.Helper()
 	rng := rand.New(rand.NewPCG(5, 5))
 	d := openDisk(t, vfs.NewMem(), "data")
 	r := &rig{table: d.state.table}
@@ -26,7 +32,7 @@ func TestHistoryAgainstAPlainList(t *testing.T) {
 				for seq := uint64(1); seq <= 20; seq++ {
 					if rng.IntN(4) > 0 {
 						row := rowOf(t, quote.TopicOf(k, s), epoch, seq)
-						row.timestamp = quote.TimeOf(testStart()) + quote.Time(rng.IntN(30)) // many are equal
+						row.timestamp = base + quote.Time(rng.IntN(30)) // many are equal
 						rows = append(rows, row)
 					}
 				}
@@ -51,7 +57,7 @@ func TestHistoryAgainstAPlainList(t *testing.T) {
 			d.state.reach = newReach()
 		}
 		rows := rows[:(i/200+1)*part]
-		req := randomQuery(rng, symbols)
+		req := randomQuery(rng, symbols, base)
 		q, err := d.state.parseQuery(req)
 		require.NoError(t, err)
 		q.held = map[quote.Topic][]*holding{}
@@ -69,7 +75,7 @@ func TestHistoryAgainstAPlainList(t *testing.T) {
 	}
 }
 
-func randomQuery(rng *rand.Rand, symbols []quote.Symbol) (req wire.ReqHist) {
+func randomQuery(rng *rand.Rand, symbols []quote.Symbol, base quote.Time) (req wire.ReqHist) {
 	limit := 1 + rng.IntN(60)
 	req.Limit = &limit
 	req.Order = []string{"", wire.Asc, wire.Desc}[rng.IntN(3)]
@@ -80,7 +86,7 @@ func randomQuery(rng *rand.Rand, symbols []quote.Symbol) (req wire.ReqHist) {
 	}
 	req.Kinds = [][]quote.Kind{nil, {quote.Quotes}, {quote.Trades}, {quote.Trades, quote.Quotes}}[rng.IntN(4)]
 	if rng.IntN(2) == 0 {
-		req.From = quote.TimeOf(testStart()) + quote.Time(rng.IntN(15))
+		req.From = base + quote.Time(rng.IntN(15))
 		req.To = req.From + quote.Time(rng.IntN(15))
 	}
 	if rng.IntN(2) == 0 {

@@ -85,19 +85,27 @@ func (s *sealer) pass(ctx context.Context) error {
 	return failed
 }
 
-// topic seals all blocks of a topic that are ripe.
+// topic seals all blocks of a topic that are ripe, a group at most in a turn, and rests after each: who waits for an answer, or for room in
+// the storage, waits for one group at most, however many blocks there are.
 func (s *sealer) topic(ctx context.Context, t quote.Topic) error {
-	began, rows := time.Now(), s.c.rows.Load()
-	v := s.c.engine.View()
-	err := s.blocks(ctx, v, t)
-	if err = errors.Join(err, v.Close()); err == nil && len(s.group) >= sealGroup {
-		err = s.submit(ctx)
+	after, more := quote.Point{}, true
+	for more {
+		began, rows := time.Now(), s.c.rows.Load()
+		v := s.c.engine.View() // a new one each time: what a view sees, storage must keep
+		var err error
+		after, more, err = s.blocks(ctx, v, t, after)
+		if err = errors.Join(err, v.Close()); err == nil && len(s.group) >= sealGroup {
+			err = s.submit(ctx)
+		}
+		pause := time.Since(began)
+		if s.c.rows.Load() != rows {
+			pause *= sealRest
+		}
+		if err = errors.Join(err, rest(ctx, pause)); err != nil {
+			return err
+		}
 	}
-	pause := time.Since(began)
-	if s.c.rows.Load() != rows {
-		pause *= sealRest
-	}
-	return errors.Join(err, rest(ctx, pause))
+	return nil
 }
 
 // rest returns when d is over; an error is ctx's.
@@ -112,25 +120,27 @@ func rest(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// blocks goes through the blocks that have rows.
-func (s *sealer) blocks(ctx context.Context, v engine.View, t quote.Topic) error {
-	lo, hi := recordRange(t, quote.Point{}, quote.Point{})
+// blocks goes through a topic's blocks that have rows behind a point, as many as make a group; it returns the last point of those it
+// went through, and whether more may follow.
+func (s *sealer) blocks(ctx context.Context, v engine.View, t quote.Topic, after quote.Point) (quote.Point, bool, error) {
+	lo, hi := recordRange(t, after, quote.Point{})
 	c, err := v.Scan(lo, hi)
 	if err != nil {
-		return err
+		return after, false, err
 	}
 	size := s.c.size
-	for ok := c.First(); ok && err == nil; {
+	ok, tried := c.First(), 0
+	for ok && err == nil && len(s.group) < sealGroup && tried < sealGroup {
 		p := pointOf(c.Key())
 		a := chunk.Address{Topic: t, Epoch: p.Epoch, Block: size.of(p.Seq)}
 		if s.c.state.ripe(t, p.Epoch, size.first(a.Block), size.last(a.Block)) {
-			if err = s.seal(newReader(v, size), a); err == nil && len(s.group) >= sealGroup {
-				err = s.submit(ctx)
-			}
+			tried++ // it may be too large for a chunk
+			err = s.seal(newReader(v, size), a)
 		}
-		ok = c.SeekGE(keyOfRecord(t, quote.Point{Epoch: p.Epoch, Seq: size.last(a.Block) + 1}))
+		after = quote.Point{Epoch: p.Epoch, Seq: size.last(a.Block)}
+		ok = c.SeekGE(keyOfRecord(t, quote.Point{Epoch: p.Epoch, Seq: after.Seq + 1}))
 	}
-	return errors.Join(err, c.Error(), c.Close(), ctx.Err())
+	return after, ok, errors.Join(err, c.Error(), c.Close(), ctx.Err())
 }
 
 // seal makes a block's chunk. One whose payloads are too large for a chunk is left as it is.

@@ -28,8 +28,8 @@ func (s *Shard) onFrame(c *wire.Conn, f wire.Frame) {
 			c.Queue(f, answer)
 			return
 		}
-		c.Answer(f, func(ctx context.Context) (wire.Frame, error) {
-			last, err := s.history(ctx, f, func(part wire.Frame) error { return c.Reply(f, part) })
+		c.AnswerParts(f, func(ctx context.Context, part func(wire.Frame) error) (wire.Frame, error) {
+			last, err := s.history(ctx, f, part)
 			s.readFailed(err)
 			return last, err
 		})

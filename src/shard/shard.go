@@ -74,6 +74,7 @@ func New(cfg Config) (*Shard, error) {
 		}
 	}
 	s.committer = newCommitter(s.engine, s.state, s.log, s.met)
+	s.committer.found = s.readFailed
 	s.committer.room, s.committer.size = s.room, cfg.block
 	_ = s.room.check() // makes the ballast; a full disk is said to be one, and is refused at each write
 	for twin := range s.state.kicks {

@@ -18,7 +18,7 @@ func (s *Shard) status() wire.Status {
 	addr, state := s.state.coreNow(now)
 	out.Peers = append(out.Peers, wire.Peer{Name: "core", Addr: addr, State: state})
 	for _, m := range s.menders {
-		out.Peers = append(out.Peers, wire.Peer{Name: m.peer.Name, Addr: m.peer.Addr, State: m.stateNow()})
+		out.Peers = append(out.Peers, m.client.Peer())
 	}
 	return out
 }

@@ -73,6 +73,7 @@ func (s *Shard) sums(ctx context.Context, req reqSums) (out respSums, size int, 
 	if req.Before.IsZero() {
 		q.before = nil
 	}
+	out.Sums = []blockSum{}
 	v := s.engine.View()
 	defer func() { _ = v.Close() }()
 	records := newReader(v, s.cfg.block)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -23,6 +24,9 @@ type ClientConfig struct {
 	// OnDown is called when a session ended or could not be had, after its last OnFrame; not for the end of Run. May be nil.
 	OnDown func(error)
 
+	Name string       // of the other side, in Log and Peer
+	Log  *slog.Logger // gets `peer up` for each session and `peer down` for its end, not for dials that fail; may be nil
+
 	MinBackoff time.Duration // before the second dial; 50 ms where 0
 	MaxBackoff time.Duration // 2 s where 0; each wait is between half and all of its step
 }
@@ -30,6 +34,7 @@ type ClientConfig struct {
 // Client keeps one session to one address alive while Run runs.
 type Client struct {
 	cfg ClientConfig
+	log *slog.Logger
 
 	mu      sync.Mutex
 	session *Session
@@ -44,7 +49,8 @@ type Client struct {
 func NewClient(cfg ClientConfig) *Client {
 	cfg.MinBackoff = cmp.Or(cfg.MinBackoff, 50*time.Millisecond)
 	cfg.MaxBackoff = cmp.Or(cfg.MaxBackoff, 2*time.Second)
-	return &Client{cfg: cfg, changed: make(chan struct{}), dialing: true, hurry: make(chan struct{}, 1)}
+	log := cmp.Or(cfg.Log, slog.New(slog.DiscardHandler)).With("peer", cfg.Name, "addr", cfg.Dial.Addr)
+	return &Client{cfg: cfg, log: log, changed: make(chan struct{}), dialing: true, hurry: make(chan struct{}, 1)}
 }
 
 // Addr returns the address it dials.
@@ -146,9 +152,13 @@ func (c *Client) serve(ctx context.Context, s *Session) error {
 	}
 	if refused == nil {
 		c.set(s, nil, false)
+		c.log.Info("peer up")
 	}
 	<-s.Done()
 	c.set(nil, cmp.Or(refused, s.Err()), false)
+	if refused == nil && ctx.Err() == nil {
+		c.log.Warn("peer down", "err", s.Err())
+	}
 	select {
 	case <-s.read:
 	case <-ctx.Done():
@@ -192,6 +202,15 @@ func (c *Client) Session(ctx context.Context) (*Session, error) {
 			return nil, fmt.Errorf("%w: still dialling %s: %w", ErrDown, c.Addr(), ctx.Err())
 		}
 	}
+}
+
+// Peer is the connection's row of RESP_STATUS.
+func (c *Client) Peer() Peer {
+	state := "down"
+	if c.Up() {
+		state = "up"
+	}
+	return Peer{Name: c.cfg.Name, Addr: c.Addr(), State: state}
 }
 
 // Up reports whether there is a session now.

@@ -113,6 +113,12 @@ func (c *Conn) Fail(req Frame, err error) error { return c.Reply(req, ErrorFrame
 // after its context: until then it counts as work, and the server does not end. When the connection has MaxWork requests
 // in work, Answer blocks, and so the reading of further ones. It is for OnFrame and OnSilent, and for fn itself.
 func (c *Conn) Answer(req Frame, fn func(context.Context) (Frame, error)) {
+	c.AnswerParts(req, func(ctx context.Context, _ func(Frame) error) (Frame, error) { return fn(ctx) })
+}
+
+// AnswerParts is Answer for what takes several frames: fn sends all but the last by part, as Reply does, and returns the last one. Behind
+// the deadline's answer no part goes out: part returns an error.
+func (c *Conn) AnswerParts(req Frame, fn func(ctx context.Context, part func(Frame) error) (Frame, error)) {
 	select {
 	case c.work <- struct{}{}:
 	case <-c.ctx.Done():
@@ -124,17 +130,28 @@ func (c *Conn) Answer(req Frame, fn func(context.Context) (Frame, error)) {
 	})
 }
 
-func (c *Conn) answer(req Frame, fn func(context.Context) (Frame, error)) {
+func (c *Conn) answer(req Frame, fn func(context.Context, func(Frame) error) (Frame, error)) {
 	ctx, cancel := context.WithTimeout(c.ctx, c.budget(req))
 	defer cancel()
 	told := make(chan struct{})
+	var turn sync.Mutex // of the deadline's answer and the parts
 	stop := context.AfterFunc(ctx, func() {
 		defer close(told)
+		turn.Lock()
+		defer turn.Unlock()
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			_ = c.Fail(req, Errorf(DeadlineExceeded, "%s: not answered within %v", req.Type, c.budget(req)))
 		}
 	})
-	f, err := fn(ctx)
+	f, err := fn(ctx, func(part Frame) error {
+		turn.Lock()
+		defer turn.Unlock()
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		part.More = true
+		return c.Reply(req, part)
+	})
 	if !stop() {
 		<-told // the deadline answers, or the connection is gone
 		return

@@ -211,7 +211,7 @@ func TestAnswersCarryWhatTheHandlerSays(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		fails := errors.New("the disk is gone")
 		r := serve(t, ServerConfig{OnFrame: func(c *Conn, f Frame) {
-			c.Answer(f, func(ctx context.Context) (Frame, error) {
+			c.AnswerParts(f, func(ctx context.Context, part func(Frame) error) (Frame, error) {
 				switch f.Type {
 				case "FAIL":
 					return Frame{}, fails
@@ -219,7 +219,7 @@ func TestAnswersCarryWhatTheHandlerSays(t *testing.T) {
 					<-ctx.Done()
 					return Frame{}, ctx.Err()
 				}
-				_ = c.Reply(f, Frame{Type: "PART", More: true})
+				_ = part(Frame{Type: "PART"})
 				return Frame{Type: "LAST"}, nil
 			})
 		}})
@@ -232,5 +232,32 @@ func TestAnswersCarryWhatTheHandlerSays(t *testing.T) {
 		p.say(`{"type":"WAIT","id":3,"budget_ms":10}` + "\n")
 		p.refused(DeadlineExceeded)
 		p.silent(time.Minute)
+	})
+}
+
+// The deadline's answer is the last of a request: parts that come too late are refused.
+func TestNoPartGoesOutBehindTheDeadline(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := serve(t, ServerConfig{OnFrame: func(c *Conn, f Frame) {
+			if f.Type == "PING" {
+				pong(c, f)
+				return
+			}
+			c.AnswerParts(f, func(ctx context.Context, part func(Frame) error) (Frame, error) {
+				for i := 0; i < 2 || ctx.Err() == nil; i++ {
+					_ = part(Frame{Type: "PART"})
+					time.Sleep(6 * time.Millisecond)
+				}
+				return Frame{Type: "LAST"}, part(Frame{Type: "PART"})
+			})
+		}})
+		p := r.connect()
+		p.say(`{"type":"X","id":5,"budget_ms":10}` + "\n")
+		for range 2 {
+			require.Equal(t, Frame{Type: "PART", ID: 5, More: true}, p.next())
+		}
+		p.refused(DeadlineExceeded)
+		p.silent(time.Second)
+		p.alive()
 	})
 }

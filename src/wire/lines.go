@@ -36,10 +36,10 @@ type lineReader struct {
 	filled   bool // the last read took all the room there was
 	held     int  // bytes of the budget
 
-	mu      sync.Mutex // guards the connection's read deadline, and:
-	begun   bool       // it is a line's own, not silence's
-	large   bool       // it ends the wait of a large buffer
-	stopped bool       // no read waits any more
+	mu      sync.Mutex    // guards the connection's read deadline, and:
+	begun   bool          // it is a line's own, not silence's
+	keep    time.Duration // it ends the wait of a buffer that has grown; 0 where none has
+	stopped bool          // no read waits any more
 }
 
 // A connection begins with a small buffer; a busy one earns a larger one.
@@ -48,9 +48,12 @@ const (
 	readMost  = 64 << 10
 )
 
-// keepLarge is how long an empty buffer larger than readMost waits for the next long line: a connection that carries one after the
-// other doesn't make a new one for each, one that is silent has none.
-const keepLarge = 100 * time.Millisecond
+// How long an empty buffer that has grown waits for the next bytes: a connection that is busy doesn't make a new one each time, one
+// that is silent has none.
+const (
+	keepLarge = 100 * time.Millisecond // one larger than readMost, for the next long line
+	keepBusy  = time.Second
+)
 
 // next returns the next line without its newline, valid until the next call. A last line without newline counts as a line.
 // Errors: io.EOF, errTooLong, errSlow, errNoRoom, os.ErrDeadlineExceeded for silence, or what the connection says.
@@ -75,14 +78,14 @@ func (r *lineReader) next() ([]byte, error) {
 		if r.pause != nil {
 			r.pause()
 		}
-		large := r.end == r.pos && len(r.buf) > readMost
-		if err := r.arm(fresh, large); err != nil {
+		keep := r.keeps()
+		if err := r.arm(fresh, keep); err != nil {
 			return nil, err
 		}
 		n, err := r.conn.Read(r.buf[r.end:])
-		if large && n == 0 && isTimeout(err) {
+		if keep > 0 && n == 0 && isTimeout(err) {
 			r.resize(readChunk)
-			scanned = 0
+			scanned, r.filled = 0, false
 			continue
 		}
 		r.end += n
@@ -96,14 +99,26 @@ func (r *lineReader) next() ([]byte, error) {
 	}
 }
 
-// arm sets the deadline that holds now: silence's, or that of a large buffer, until a first byte is here, then the line's own, once.
-func (r *lineReader) arm(fresh, large bool) error {
+// keeps returns how long the buffer waits as it is; 0 is for ever.
+func (r *lineReader) keeps() time.Duration {
+	switch {
+	case r.end > r.pos || len(r.buf) <= readChunk:
+		return 0
+	case len(r.buf) > readMost:
+		return keepLarge
+	}
+	return keepBusy
+}
+
+// arm sets the deadline that holds now: silence's, or that of a buffer that has grown, until a first byte is here, then the line's
+// own, once.
+func (r *lineReader) arm(fresh bool, keep time.Duration) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !fresh && r.begun {
 		return nil
 	}
-	r.begun, r.large = r.end > r.pos, large
+	r.begun, r.keep = r.end > r.pos, keep
 	return r.set()
 }
 
@@ -142,8 +157,8 @@ func (r *lineReader) set() error {
 		return r.conn.SetReadDeadline(time.Unix(1, 0)) // long past
 	case r.begun:
 		return r.conn.SetReadDeadline(time.Now().Add(r.line))
-	case r.large:
-		return r.conn.SetReadDeadline(time.Now().Add(keepLarge))
+	case r.keep > 0:
+		return r.conn.SetReadDeadline(time.Now().Add(r.keep))
 	}
 	if d := r.idle(); d > 0 {
 		return r.conn.SetReadDeadline(time.Now().Add(d))

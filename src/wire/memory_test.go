@@ -70,3 +70,23 @@ func TestALargeBufferIsKeptFromLineToLineAndGivenBackInSilence(t *testing.T) {
 		require.Equal(t, "PONG", p.next().Type)
 	})
 }
+
+// A connection that was busy once gives back what it has earned by that; many of them would have all the room of the others' lines.
+func TestABusyConnectionsBufferIsGivenBackInSilence(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const budget = 1 << 20
+		r := serve(t, ServerConfig{OnFrame: pong, MaxLines: budget})
+		p := r.connect()
+		const lines = 400
+		p.say(strings.Repeat(`{"type":"PING","id":4711,"payload":"`+strings.Repeat("x", 100)+`"}`+"\n", lines))
+		for range lines {
+			require.Equal(t, "PONG", p.next().Type)
+		}
+		synctest.Wait()
+		require.Less(t, r.srv.memory.left.Load(), int64(budget), "it never had a larger one: the test says nothing")
+		time.Sleep(keepBusy)
+		synctest.Wait()
+		require.EqualValues(t, budget, r.srv.memory.left.Load())
+		p.alive()
+	})
+}

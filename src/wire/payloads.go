@@ -210,7 +210,7 @@ const (
 	SourceOK      = "ok"
 	SourceStale   = "stale"   // it answered, but is not in sync or its price is not live
 	SourceFailed  = "failed"  // it did not answer
-	SourceSkipped = "skipped" // it was not asked: its breaker is open
+	SourceSkipped = "skipped" // it was not asked, as its breaker is open, or was outrun by its twin
 )
 
 // Source is one process that a report asked, or would have asked.

@@ -94,6 +94,7 @@ func (s *said) follow(u update) {
 		return // older than the snapshot
 	case u.first > p.bookID+1:
 		s.refuse(fmt.Errorf("updates %d to %d are missing: no quotes from its book until another snapshot", p.bookID+1, u.first-1))
+		s.out[len(s.out)-1].Unsure = p.symbol
 		p.booked, p.fresh = false, true
 		return
 	}

@@ -146,6 +146,7 @@ func TestAMissingUpdateEndsTheBookUntilAnotherSnapshot(t *testing.T) {
 	require.Len(t, records, 1)
 	require.ErrorIs(t, records[0].Refused, binance.ErrBadFrame)
 	require.ErrorContains(t, records[0].Refused, "AB: updates 12 to 19 are missing")
+	require.Equal(t, quote.Symbol("AB"), records[0].Unsure, "what was said of it is over, too")
 	require.Equal(t, "trade 12345 10.04 2.50 sell 41.400000 snapshot", line(d.Apply(at+2, []byte(sold))[0]), "trades go on")
 	require.Equal(t, "quote 10.04 9.05x1 9.10x1 42.000000 snapshot", line(d.Apply(at+3, []byte(`{}`))[0]))
 	require.Empty(t, d.Apply(at+4, []byte(`{}`)), "a snapshot that is older than the book is nothing")

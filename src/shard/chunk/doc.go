@@ -10,9 +10,9 @@
 //
 // How: a payload is text with numbers in it. The text is the same in nearly all records of a topic, and is stored once, as a
 // template; the numbers make columns, each told apart by the JSON member it stands in. Every column is predicted, by whichever
-// of a few ways comes nearest in this chunk: from the value before, from the step before, from another column of the same
-// record, from that column's last step, or from what stood beside the same value of that column last. What is left is divided
-// by its common divisor; its magnitude is a symbol, coded by Huffman, and the bits below are stored as they are (the exponential
-// codes of zstd's and deflate's lengths: RFC 8878, 3.1.1.3.2.1). Where records have no common shape, their bytes are
+// of a few ways comes nearest in this chunk: from the value before, from the step before, from a steady pace, from another column
+// of the same record, from that column's last step, or from what stood beside the same value of that column last. What is left
+// is divided by its common divisor; its magnitude is a symbol, coded by Huffman or tANS, and the bits below are stored as they
+// are (the exponential codes of zstd's and deflate's lengths: RFC 8878, 3.1.1.3.2.1). Where records have no common shape, their bytes are
 // compressed with zstd.
 package chunk
