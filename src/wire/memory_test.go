@@ -77,16 +77,19 @@ func TestABusyConnectionsBufferIsGivenBackInSilence(t *testing.T) {
 		const budget = 1 << 20
 		r := serve(t, ServerConfig{OnFrame: pong, MaxLines: budget})
 		p := r.connect()
-		const lines = 400
-		p.say(strings.Repeat(`{"type":"PING","id":4711,"payload":"`+strings.Repeat("x", 100)+`"}`+"\n", lines))
-		for range lines {
-			require.Equal(t, "PONG", p.next().Type)
+		for _, lines := range []int{4000, readChunk / 64} { // the latter fill the buffer to the last byte
+			line := `{"type":"PING","id":4711,"payload":"`
+			line += strings.Repeat("x", 64-len(line)-len(`"}`+"\n")) + `"}` + "\n"
+			p.say(strings.Repeat(line, lines))
+			for range lines {
+				require.Equal(t, "PONG", p.next().Type)
+			}
+			synctest.Wait()
+			require.Less(t, r.srv.memory.left.Load(), int64(budget), "it never had a larger one: the test says nothing")
+			time.Sleep(keepBusy)
+			synctest.Wait()
+			require.EqualValues(t, budget, r.srv.memory.left.Load())
+			p.alive()
 		}
-		synctest.Wait()
-		require.Less(t, r.srv.memory.left.Load(), int64(budget), "it never had a larger one: the test says nothing")
-		time.Sleep(keepBusy)
-		synctest.Wait()
-		require.EqualValues(t, budget, r.srv.memory.left.Load())
-		p.alive()
 	})
 }
