@@ -3,7 +3,10 @@ package shard
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
+	"quotes/src/placement"
 	"quotes/src/shard/engine"
 )
 
@@ -12,6 +15,7 @@ const (
 	metaFormat = "format" // the version of our own keys and values
 	metaName   = "name"   // whose folder it is
 	metaFence  = "fence"  // the newest core
+	metaShards = "shards" // the names of all shards that the records were placed on; a folder of an older build has none
 )
 
 // ourFormat is the version of keys.go and row.go. Version 1 had no chunks; such a folder becomes one of ours when it is opened.
@@ -27,13 +31,14 @@ var errForeign = errors.New("foreign data")
 func load(e engine.Engine, name string, s *state) error {
 	v := e.View()
 	defer func() { _ = v.Close() }()
-	fresh, err := identify(v, name)
+	shards := namesOf(s.table)
+	fresh, err := identify(v, name, shards)
 	if err != nil {
 		return err
 	}
 	if fresh {
 		err = e.Commit(func(b engine.Batch) error {
-			return errors.Join(b.Set(keyOfMeta(metaFormat), []byte(ourFormat)), b.Set(keyOfMeta(metaName), []byte(name)))
+			return errors.Join(b.Set(keyOfMeta(metaFormat), []byte(ourFormat)), b.Set(keyOfMeta(metaName), []byte(name)), b.Set(keyOfMeta(metaShards), []byte(shards)))
 		})
 		if err != nil {
 			return err
@@ -69,13 +74,28 @@ func loadFloors(v engine.View, s *state) error {
 	return err
 }
 
-// identify reports whether the folder is to be marked as ours: it is empty, or older; one of another shard or of a newer build is an error.
-func identify(v engine.View, name string) (fresh bool, err error) {
+// namesOf returns the names of all shards, in their own order: slots are placed by them, whatever the order of --shards.
+func namesOf(t *placement.Table) string {
+	var names []string
+	for _, s := range t.Shards() {
+		names = append(names, s.Name)
+	}
+	slices.Sort(names)
+	return strings.Join(names, ",")
+}
+
+// identify reports whether the folder is to be marked as ours: it is empty, or older. One of another shard or of a newer build is an
+// error, and one whose records were placed on other shards: slots would have owners that know nothing of them, and call that all.
+func identify(v engine.View, name, shards string) (fresh bool, err error) {
 	format, err := v.Get(keyOfMeta(metaFormat))
 	if err != nil {
 		return false, err
 	}
 	owner, err := v.Get(keyOfMeta(metaName))
+	if err != nil {
+		return false, err
+	}
+	placed, err := v.Get(keyOfMeta(metaShards))
 	switch {
 	case err != nil:
 		return false, err
@@ -85,8 +105,10 @@ func identify(v engine.View, name string) (fresh bool, err error) {
 		return false, fmt.Errorf("%w: format %q, this build reads %s", errForeign, format, ourFormat)
 	case string(owner) != name:
 		return false, fmt.Errorf("%w: it belongs to %s, not %s", errForeign, owner, name)
+	case placed != nil && string(placed) != shards:
+		return false, fmt.Errorf("%w: its records were placed on %s, and --shards names %s: growing is not built yet, keep the former", errForeign, placed, shards)
 	}
-	return string(format) != ourFormat, nil
+	return string(format) != ourFormat || placed == nil, nil
 }
 
 // loadHoldings reads what is held of each topic.

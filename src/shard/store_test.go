@@ -257,15 +257,17 @@ func TestADataFolderThatCantBeUsedIsOneLine(t *testing.T) {
 	for _, m := range manifests {
 		require.NoError(t, os.WriteFile(m, []byte("no manifest at all, but long enough to look like one"), 0o600))
 	}
-	for name, c := range map[string]struct{ shard, dir, want string }{
-		"a file":          {"shard-0", file, "not a directory"},
-		"under a file":    {"shard-0", filepath.Join(file, "x"), "not a directory"},
-		"in use":          {"shard-0", used, "in use by another process (is another shard-0 running?)"},
-		"another shard's": {"shard-1", foreign, "belongs to shard-0"},
-		"a torn manifest": {"shard-0", torn, ""},
+	more := rigShards + ",shard-3=127.0.0.1:9004"
+	for name, c := range map[string]struct{ shard, dir, shards, want string }{
+		"a file":               {"shard-0", file, rigShards, "not a directory"},
+		"under a file":         {"shard-0", filepath.Join(file, "x"), rigShards, "not a directory"},
+		"in use":               {"shard-0", used, rigShards, "in use by another process (is another shard-0 running?)"},
+		"another shard's":      {"shard-1", foreign, rigShards, "belongs to shard-0"},
+		"placed on fewer ones": {"shard-0", foreign, more, "its records were placed on shard-0,shard-1,shard-2, and --shards names shard-0,shard-1,shard-2,shard-3: growing is not built yet"},
+		"a torn manifest":      {"shard-0", torn, rigShards, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := New(Config{Name: c.shard, Listen: "127.0.0.1:0", Data: c.dir, Log: testLog()})
+			_, err := New(Config{Name: c.shard, Listen: "127.0.0.1:0", Data: c.dir, Shards: c.shards, Log: testLog()})
 			require.ErrorContains(t, err, "data folder "+c.dir)
 			require.ErrorContains(t, err, c.want)
 			require.NotContains(t, err.Error(), "\n")
