@@ -30,7 +30,7 @@ func (b *Broker) deliver(s *session) {
 		case <-beat.C:
 			heartbeat = true
 		}
-		for more := true; more; {
+		for more := true; more || heartbeat; {
 			var out batch
 			var wait time.Duration
 			out, wait, more = b.collect(s, time.Now(), heartbeat)

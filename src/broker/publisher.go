@@ -14,6 +14,7 @@ type publisher struct {
 	conn     *wire.Conn // nil while core is away
 	heard    time.Time  // when core said something last
 	greeted  bool       // its HELLO on this connection is complete
+	noRoom   int        // topics of that HELLO that are too many
 	since    time.Time  // when source became what it is
 	source   string
 }
@@ -61,7 +62,7 @@ func (b *Broker) greet(c *wire.Conn, h *wire.Hello) (wire.Welcome, error) {
 		if p.conn != nil {
 			p.conn.Close(wire.Errorf(wire.Unavailable, "core has connected anew"))
 		}
-		p.epoch, p.instance, p.conn, p.greeted = h.Epoch, h.Instance, c, false
+		p.epoch, p.instance, p.conn, p.greeted, p.noRoom = h.Epoch, h.Instance, c, false, 0
 	}
 	p.heard = now
 	for i := range h.Topics {
@@ -71,7 +72,7 @@ func (b *Broker) greet(c *wire.Conn, h *wire.Hello) (wire.Welcome, error) {
 	}
 	if !h.More {
 		p.greeted = true
-		b.cfg.Log.Info("publisher up", "addr", c.RemoteAddr(), "epoch", h.Epoch, "topics", len(b.topics))
+		b.cfg.Log.Info("publisher up", "addr", c.RemoteAddr(), "epoch", h.Epoch, "topics", len(b.topics), "no_room", p.noRoom)
 		b.turn(wire.SourceLive, now)
 	}
 	return wire.Welcome{HighestEpoch: p.epoch}, nil
@@ -90,8 +91,9 @@ func (b *Broker) announce(h *wire.HelloTopic, epoch uint64, now time.Time) error
 		return wire.Errorf(wire.BadRequest, "last of %s is %d/%d, which is not before next, %d/%d", name, l.Epoch, l.Seq, epoch, h.Next)
 	}
 	t, err := b.topic(name)
-	if err != nil {
-		return err
+	if err != nil { // there is no room: its records will be refused, those of the others go on
+		b.pub.noRoom++
+		return nil
 	}
 	if h.Last != nil && isFrame(h.Last.Payload) {
 		own, last := t.newest(), h.Last.Point()

@@ -94,3 +94,15 @@ func TestCopiedLinesAreLetGo(t *testing.T) {
 		require.Nil(t, l)
 	}
 }
+
+// A core with more topics than there is room for has the others published.
+func TestOneTopicTooManyCostsNotTheOthers(t *testing.T) {
+	r := newRig(t, Config{MaxTopics: 2})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, name := range []quote.Topic{"quotes.A", "quotes.B", "quotes.C", "quotes.D"} {
+		require.NoError(t, r.announce(&wire.HelloTopic{Topic: name, Next: 1}, 1, r.now))
+		require.Equal(t, max(i-1, 0), r.pub.noRoom)
+	}
+	require.Len(t, r.topics, 2)
+}

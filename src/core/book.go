@@ -61,8 +61,7 @@ func (b *book) topic(name quote.Topic) *topic {
 	return t
 }
 
-// maxTopics bounds what an exchange can name: with status.core it is as many as a broker takes (--max-topics). Beyond it a broker
-// would refuse every HELLO, and so all prices.
+// maxTopics bounds what an exchange can name: with status.core it is as many as a broker takes where --max-topics does not say else.
 const maxTopics = 100_000 - 1
 
 // ticked returns the topic of a tick, making it if there is room for another one. The lock is held.
@@ -178,23 +177,23 @@ func (b *book) quotes(ask []string, now time.Time) ([]quote.Quote, error) {
 		names = b.order[:1]
 	case slices.Contains(ask, "*"):
 		names = b.order
-	case len(ask) > len(b.order):
-		return nil, wire.Errorf(wire.BadRequest, "%d symbols asked for where %d are known", len(ask), len(b.order))
 	default:
 		for _, a := range ask {
-			if _, err := quote.ParseSymbol(a); err != nil {
+			n, err := quote.ParseSymbol(a)
+			switch {
+			case err != nil:
 				return nil, err
+			case b.symbols[n] == nil:
+				return nil, wire.Errorf(wire.BadSymbol, "unknown symbol %s: /v1/report or REQ_QUOTE with [\"*\"] lists what there is", n)
+			case len(names) == len(b.order):
+				return nil, wire.Errorf(wire.BadRequest, "%d symbols asked for where %d are known: name each once", len(ask), len(b.order))
 			}
-			names = append(names, quote.Symbol(a))
+			names = append(names, n)
 		}
 	}
-	out := make([]quote.Quote, 0, len(names))
-	for _, n := range names {
-		s := b.symbols[n]
-		if s == nil {
-			return nil, wire.Errorf(wire.BadSymbol, "unknown symbol %s: /v1/report or REQ_QUOTE with [\"*\"] lists what there is", n)
-		}
-		out = append(out, s.answer(now))
+	out := make([]quote.Quote, len(names))
+	for i, n := range names {
+		out[i] = b.symbols[n].answer(now)
 	}
 	return out, nil
 }

@@ -162,7 +162,7 @@ func TestAClockThatIsSetBackFreezesNoPrice(t *testing.T) {
 	}, r.published())
 }
 
-// An exchange can't name more than a broker takes: one topic too many would cost all the others theirs.
+// An exchange can't name more than a broker takes.
 func TestTopicsHaveABound(t *testing.T) {
 	r := newRig(t, 1<<20)
 	r.up()

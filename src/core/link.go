@@ -68,6 +68,7 @@ func (l *link) greet(ctx context.Context) (*wire.Session, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer context.AfterFunc(ctx, s.Close)() // a write that hangs must not hold up a stop; serve goes on with that
 	if err := l.announce(ctx, s); err != nil {
 		s.Close()
 		return nil, err

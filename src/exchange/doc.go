@@ -3,7 +3,7 @@
 // It guarantees:
 //
 //   - A session begins with a snapshot of every symbol that the market has named, quote and last trade, but for a quote behind
-//     which one was refused or the book was broken; core then calls the price recovering. It goes on without a hole: its frames are numbered 1, 2, 3 …. Snapshot and join are one instant. A reader that lags by more than 65,536
+//     which a crossed one came or the book had a hole; core then calls the price recovering. It goes on without a hole: its frames are numbered 1, 2, 3 …. Snapshot and join are one instant. A reader that lags by more than 65,536
 //     events is cut off with a reason, never silently thinned out. Any number of sessions share one tape of events.
 //   - Something goes out each 100 ms, a heartbeat where there is nothing else, whatever the market does: silence means that
 //     something is wrong.

@@ -185,7 +185,7 @@ func (s *said) quote() {
 	}
 	same := q
 	same.Timestamp = p.said.Timestamp
-	if !p.ticked && !p.booked || q.Price.IsZero() || same == p.said {
+	if !p.ticked && !p.booked || q.Price.IsZero() || same == p.said && !p.fresh {
 		return
 	}
 	untimed := s.venue == 0

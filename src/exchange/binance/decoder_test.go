@@ -152,6 +152,15 @@ func TestAMissingUpdateEndsTheBookUntilAnotherSnapshot(t *testing.T) {
 	require.Empty(t, d.Apply(at+4, []byte(`{}`)), "a snapshot that is older than the book is nothing")
 }
 
+// The market forgets a quote behind which the book had a hole: it is said again, though it be the same.
+func TestANewBookSaysItsQuoteAgain(t *testing.T) {
+	shots := books(t, bookAt(0, 10, `["10.00","3"]`, `["10.10","1"]`), bookAt(3, 21, `["10.00","3"]`, `["10.10","1"]`))
+	d := binance.NewDecoder(1, shots)
+	require.NotEmpty(t, say(t, d, update(10, 10, 41, ``, ``)))
+	require.Equal(t, quote.Symbol("AB"), d.Apply(at+1, []byte(update(20, 20, 42, ``, ``)))[0].Unsure)
+	require.Equal(t, "quote 10.05 10.00x3 10.10x1 40.000003 snapshot untimed", line(d.Apply(at+3, []byte(`{}`))[0]))
+}
+
 func TestASnapshotThatTheUpdatesDontReachIsRefused(t *testing.T) {
 	d := binance.NewDecoder(1, books(t, bookAt(1, 10, `["10.00","3"]`, `["10.10","1"]`)))
 	require.Empty(t, d.Apply(at, []byte(update(15, 16, 41, `["10.02","1"]`, ``))))
