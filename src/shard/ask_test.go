@@ -2,6 +2,7 @@ package shard
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -32,6 +33,17 @@ func TestUnknownSymbolsAreNotRemembered(t *testing.T) {
 	state.reach.mu.Lock()
 	defer state.reach.mu.Unlock()
 	require.LessOrEqual(t, len(state.reach.topics), 2)
+}
+
+// A question is bounded by what there is, however often it names that.
+func TestKindsCountOnce(t *testing.T) {
+	r := newRig(t)
+	q, err := newState(0, r.table).parseQuery(wire.ReqHist{Kinds: slices.Repeat([]quote.Kind{quote.Trades, quote.Quotes}, 50_000), Symbols: r.symbolsOf(0, 1, 1)})
+	require.NoError(t, err)
+	require.LessOrEqual(t, cap(q.topics), 4)
+	kinds, err := parseKinds(slices.Repeat([]quote.Kind{quote.Trades, quote.Quotes}, 3))
+	require.NoError(t, err)
+	require.Equal(t, []quote.Kind{quote.Quotes, quote.Trades}, kinds)
 }
 
 // A core that starts asks for the newest records while an older one still appends: it gets them.

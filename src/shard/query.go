@@ -77,6 +77,7 @@ func (q *query) checkBounds() error {
 	return nil
 }
 
+// parseKinds returns each kind once, all where none is named.
 func parseKinds(kinds []quote.Kind) ([]quote.Kind, error) {
 	for _, k := range kinds {
 		if k != quote.Quotes && k != quote.Trades {
@@ -86,7 +87,7 @@ func parseKinds(kinds []quote.Kind) ([]quote.Kind, error) {
 	if len(kinds) == 0 {
 		return []quote.Kind{quote.Quotes, quote.Trades}, nil
 	}
-	return kinds, nil
+	return slices.Compact(slices.Sorted(slices.Values(kinds))), nil
 }
 
 // choose finds the topics and slots of a request: those of the symbols, else all that are held.

@@ -176,8 +176,14 @@ func replyError(f Frame) error {
 // ErrorOf returns the [*Error] that an ERROR frame carries, for those who get frames without asking.
 func ErrorOf(f Frame) error { return replyError(f) }
 
+// escaped is how many bytes one of a string may become in a line.
+const escaped = len(`\u0000`)
+
 // ask gives a request its budget and its id, and queues it. Who gets no error must forget it.
 func (s *Session) ask(ctx context.Context, f *Frame) (*call, error) {
+	if size := len(f.Payload) + escaped*len(f.Topic); size > mostPayload { // a server would end the session, and so all that is asked on it
+		return nil, Errorf(TooLarge, "%s: the question has %d bytes, a line at most %d: ask for less", f.Type, size, DefaultMaxLine)
+	}
 	if f.BudgetMS == 0 {
 		if deadline, ok := ctx.Deadline(); ok {
 			f.BudgetMS = max(time.Until(deadline).Milliseconds(), 1)

@@ -53,6 +53,23 @@ func do(ctx context.Context, s *Session, f Frame) <-chan outcome {
 	return out
 }
 
+// A question that a server would call too long is not asked: it would end the session, and with it what all others ask.
+func TestAQuestionThatIsTooLongIsNotAsked(t *testing.T) {
+	s, p := session(t, DialConfig{})
+	for _, f := range []Frame{
+		{Type: "X", Payload: []byte(`"` + strings.Repeat("x", DefaultMaxLine-100) + `"`)},
+		{Type: "X", Topic: strings.Repeat("<", DefaultMaxLine/5)},
+	} {
+		_, err := s.Do(t.Context(), f)
+		require.Equal(t, TooLarge, CodeOf(err), "%v", err)
+	}
+	out := do(t.Context(), s, Frame{Type: "SHORT"})
+	f := p.next()
+	require.Equal(t, "SHORT", f.Type, "nothing else came")
+	p.answer(Frame{Type: "ANSWER", ID: f.ID})
+	require.NoError(t, (<-out).err)
+}
+
 func TestRequestsArePipelined(t *testing.T) {
 	s, p := session(t, DialConfig{})
 	const n = 50
