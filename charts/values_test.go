@@ -5,6 +5,7 @@ import (
 	"os"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -42,6 +43,7 @@ func TestWrongValuesAreRefusedByName(t *testing.T) {
 		`shard: {history: {maxMB: -1}}`:                      {"/shard/history/maxMB", "-1"},
 		`shard: {rebuild: please}`:                           {"/shard/rebuild", "want boolean"},
 		`shard: {storage: {size: big}}`:                      {"/shard/storage/size", "big"},
+		`shard: {storage: {size: 512Mi}}`:                    {"shard.history.maxMB is 512", "shard.storage.size is 512Mi", "at least 1024Mi"},
 		`shard: {storage: {retention: {whenDeleted: Keep}}}`: {"/shard/storage/retention/whenDeleted", "Retain"},
 		`aggregator: {replicas: 0}`:                          {"/aggregator/replicas", "want 1"},
 		`aggregator: {defaultSymbol: a b}`:                   {"/aggregator/defaultSymbol"},
@@ -82,6 +84,17 @@ func TestWrongValuesAreRefusedByName(t *testing.T) {
 	}
 }
 
+func TestSymbolsAreOneVariable(t *testing.T) {
+	many := make([]any, 6000)
+	for i := range many {
+		many[i] = "ABCDEFGHIJKLMNOPQRSTU" + strconv.Itoa(1000+i)
+	}
+	_, err := templates(map[string]any{"external": map[string]any{"symbols": many}}, nil)
+	require.ErrorContains(t, err, "external.symbols takes")
+	_, err = templates(map[string]any{"external": map[string]any{"symbols": many[:4000]}}, nil)
+	require.NoError(t, err)
+}
+
 func TestImagesAreFullReferences(t *testing.T) {
 	for _, ref := range []string{
 		"core:1", "kind.local/core:src-0123", "localhost:5001/quotes/core:dev", "ko://quotes/src/cmd/core",
@@ -108,6 +121,18 @@ func TestAnotherNumberOfShardsThanInstalledIsRefused(t *testing.T) {
 			"metadata": map[string]any{"name": "quotes-shard", "namespace": "market", "annotations": annotations},
 			"spec":     map[string]any{"replicas": int64(3)},
 		}})}
+	}
+	for value, says := range map[string]string{"size": "shard.storage.size is 2Gi but volumes of 1Gi are installed", "className": `shard.storage.className is "2Gi" but volumes of "" are installed`} {
+		claims := cluster{fake.NewSimpleDynamicClient(runtime.NewScheme(), &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": map[string]any{"name": "quotes-shard", "namespace": "market"},
+			"spec": map[string]any{"replicas": int64(3), "volumeClaimTemplates": []any{map[string]any{"spec": map[string]any{
+				"resources": map[string]any{"requests": map[string]any{"storage": "1Gi"}},
+			}}}},
+		}})}
+		_, err := templates(map[string]any{"shard": map[string]any{"storage": map[string]any{"size": "1024Mi"}}}, claims)
+		require.NoError(t, err, "another way to write the same")
+		_, err = templates(map[string]any{"shard": map[string]any{"storage": map[string]any{value: "2Gi"}}}, claims)
+		require.ErrorContains(t, err, says)
 	}
 	four := map[string]any{"shard": map[string]any{"replicas": 4}}
 	for name, installed := range map[string]engine.ClientProvider{

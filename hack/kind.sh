@@ -16,6 +16,7 @@ tag() {
 }
 [[ ${1:-} != tag ]] || { tag; exit; }
 
+[[ $(uname) == Linux ]] || die "this script needs Linux: elsewhere make the cluster with kind and k8s/kind.yaml, and load the images with ko"
 docker=$(docker version --format '{{.Server.Version}}' 2>/dev/null) ||
 	die "no Docker engine answers: start Docker and try again (on a Debian machine without one: sudo hack/ci/docker.sh up)"
 ((${docker%%.*} >= 20)) || die "Docker $docker is too old for kind: 20.10 or newer is needed"
@@ -65,8 +66,10 @@ same_image() {
 # restarted tells whether a node does not run or was started long after it was made: nodes rarely find each other again after that.
 restarted() { # nodes
 	docker inspect --format '{{.State.Running}} {{.Created}} {{.State.StartedAt}}' "$@" | while read -r running made started; do
-		[[ $running == true ]] && (($(date -d "$started" +%s) - $(date -d "$made" +%s) < 60)) || echo dead
-	done | grep -q dead
+		[[ $running == true ]] || echo dead
+		made=$(date -d "$made" +%s) && started=$(date -d "$started" +%s) || continue # what can't be read proves nothing
+		((started - made < 60)) || echo dead
+	done | grep dead >/dev/null # not -q, which would end before the others have written
 }
 
 create() {

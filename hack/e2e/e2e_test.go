@@ -27,6 +27,7 @@ func scenarios() []scenario {
 		{"exchange-gone-and-back", exchangeGoneAndBack},
 		{"shards-deleted-gracefully", func(t *testing.T, s *suite) { shardsDeleted(t, s, false) }},
 		{"shards-deleted-by-force", func(t *testing.T, s *suite) { shardsDeleted(t, s, true) }},
+		{"shards-rolled", shardsRolled},
 		{"two-shards-held-down", twoShardsHeldDown},
 		{"core-gone-and-back", coreGoneAndBack},
 		{"core-rolled", coreRolled},

@@ -125,6 +125,9 @@ func (s *suite) ready(t *testing.T, component string, old ...corev1.Pod) time.Ti
 			if !kube.Ready(&pods[i]) {
 				return fmt.Errorf("%s is not ready", pods[i].Name)
 			}
+			if n := kube.Restarts(&pods[i]); n > 0 && len(old) > 0 {
+				return fmt.Errorf("%s has restarted %d times", pods[i].Name, n)
+			}
 			for j := range old {
 				if old[j].UID == pods[i].UID {
 					return fmt.Errorf("%s is still there", pods[i].Name)
@@ -136,6 +139,16 @@ func (s *suite) ready(t *testing.T, component string, old ...corev1.Pod) time.Ti
 		}
 		return nil
 	})
+}
+
+// ended complains while a shard's pod has not logged that it ended by itself: one that is killed does not.
+func (s *suite) ended(pod string, from time.Time) error {
+	for _, l := range s.logs.Lines("shard", "stopped", from) {
+		if l.Pod == pod {
+			return nil
+		}
+	}
+	return errors.New("no line")
 }
 
 // stopped returns when a process of a component ended, as it logged itself: a pod's end comes later, its deletion earlier.

@@ -42,8 +42,12 @@ func shardsDeleted(t *testing.T, s *suite, force bool) {
 		require.NoError(t, err)
 		require.Len(t, volume, 1)
 		s.mark(fmt.Sprintf("delete %s, force %v", pod.Name, force))
+		deleted := time.Now()
 		require.NoError(t, s.Delete(s.ctx, pod, force))
 		s.within(t, backIn, pod.Name+" is back in sync", func(ctx context.Context) error { return s.backInSync(ctx, pod, i) })
+		if !force {
+			s.within(t, backIn, pod.Name+" has logged its end", func(context.Context) error { return s.ended(pod.Name, deleted) })
+		}
 		again, err := s.CoreV1().Pods(s.namespace).Get(s.ctx, shardPod(i), metav1.GetOptions{})
 		require.NoError(t, err)
 		after, err := s.Claims(s.ctx, again)
@@ -67,7 +71,38 @@ func (s *suite) backInSync(ctx context.Context, old *corev1.Pod, i int) error {
 	if !kube.Ready(pod) {
 		return errors.New("the new pod is not ready")
 	}
+	if n := kube.Restarts(pod); n > 0 {
+		return fmt.Errorf("the new pod has restarted %d times", n)
+	}
 	return s.inSync(ctx, i)
+}
+
+// shardsRolled rolls out the shards anew, as an upgrade does, which waits for nothing but their being ready: reports are whole.
+func shardsRolled(t *testing.T, s *suite) {
+	began := time.Now()
+	old, err := s.Pods(s.ctx, s.namespace, "shard")
+	require.NoError(t, err)
+	require.Len(t, old, shards)
+	for i := range shards {
+		s.concern(shardPod(i))
+	}
+	promised := s.durable(t)
+	require.NoError(t, s.Restart(s.ctx, s.namespace, release+"-shard"))
+	s.within(t, 3*time.Minute, "all shards are new ones and in sync", func(ctx context.Context) error {
+		for i := range old {
+			var n int
+			if _, err := fmt.Sscanf(old[i].Name, release+"-shard-%d", &n); err != nil {
+				return err
+			}
+			if err := s.backInSync(ctx, &old[i], n); err != nil {
+				return fmt.Errorf("%s: %w", old[i].Name, err)
+			}
+		}
+		return nil
+	})
+	s.hold(t, rate)
+	require.NoError(t, judge.Whole(s.seen.Events(), history.Window{From: began, To: time.Now()}, 60*rate))
+	s.kept(t, promised)
 }
 
 // kept fails where a record that core called durable is not in history any more.

@@ -65,7 +65,7 @@ func newSuite(t *testing.T) *suite {
 	t.Cleanup(cancel)
 	ctx, cancel = context.WithTimeout(ctx, whole)
 	t.Cleanup(cancel)
-	c, err := kube.Connect(ctx, cmp.Or(os.Getenv("CLUSTER"), "quotes"))
+	c, err := kube.Connect(ctx, cmp.Or(os.Getenv("CLUSTER"), os.Getenv("KIND_CLUSTER_NAME"), "quotes"))
 	require.NoError(t, err)
 	stamp := time.Now().UTC().Format("20060102-150405")
 	s := &suite{

@@ -69,6 +69,7 @@ const (
 	fine   mode = iota
 	behind      // not in sync
 	broken      // it answers with an error
+	hung        // it answers nothing
 )
 
 func (w *world) mode(shard int) mode {
@@ -117,8 +118,11 @@ func build(t *testing.T, cfg aggregator.Config) *world {
 				slow()
 			}
 			how := w.mode(i)
-			if how == broken {
+			switch how {
+			case broken:
 				return wire.Frame{}, wire.Errorf(wire.Unavailable, "broken")
+			case hung:
+				return wire.Frame{Type: "HANG"}, nil
 			}
 			resp := wire.RespHist{Records: []wire.Record{}, InSync: map[int]bool{}}
 			for _, s := range req.Symbols {
@@ -212,6 +216,12 @@ func TestBadRequests(t *testing.T) {
 	for payload, code := range map[string]string{`{"limit":-1}`: "bad_request", `{"order":"up"}`: "bad_request", `{"kinds":["x"]}`: "bad_request", `{"symbols":["?"]}`: "bad_symbol", `{"limit":10001}`: "bad_request"} {
 		require.Contains(t, w.say(t, `{"type":"REQ_HIST","id":1,"payload":`+payload+"}\n"), `"code":"`+code+`"`, payload)
 	}
+	for ask, code := range map[string]string{
+		`"topic":"\u000a<<<"`: "bad_symbol", `"payload":{"symbols":["A"` + strings.Repeat(`,"A"`, 10_000) + `]}`: "bad_request", `"payload":7`: "bad_request",
+	} {
+		require.Contains(t, w.say(t, `{"type":"REQ_QUOTE","id":1,`+ask+"}\n"), `"code":"`+code+`"`, "%.40s", ask)
+	}
+	require.Contains(t, w.say(t, `{"type":"REQ_QUOTE","id":1,"payload":{"symbols":["A"],"pad":"`+strings.Repeat("x", 1<<20-200)+`"}}`+"\n"), `"RESP_QUOTE"`, "what core gets is ours")
 	require.Contains(t, w.say(t, "GET / HTTP/2.0\n"), "bad_request", "what is neither JSON nor HTTP")
 	require.Contains(t, w.say(t, `{"type":"SUBSCRIBE","topic":"*"}`+"\n"), "broker")
 	require.Contains(t, w.say(t, `{"type":"REQ_STATUS"}`+"\n"), `"name":"shard-2"`)

@@ -129,6 +129,23 @@ func TestAnAnswerLeavesWithinItsBudgetThoughCoreHangs(t *testing.T) {
 }
 
 // Below the asked coverage comes an error with the answer, by HTTP too.
+// Who waits for shards that hang gets core's price of the end of that wait, not of its beginning.
+func TestAReportThatTookLongHasThePriceOfNow(t *testing.T) {
+	w := build(t, aggregator.Config{})
+	w.mu.Lock()
+	w.modes = [3]mode{hung, hung, hung}
+	w.mu.Unlock()
+	later := time.AfterFunc(100*time.Millisecond, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.price = strings.Replace(w.price, "1.50", "2.50", 1)
+	})
+	defer later.Stop()
+	report := w.say(t, `{"type":"REQ_REPORT","id":1,"budget_ms":2000,"payload":{"symbol":"A"}}`+"\n")
+	require.Contains(t, report, `"coverage":0,`)
+	require.Contains(t, report, `"price":"2.50"`)
+}
+
 func TestTooLittleCoverageIsAnErrorWithTheAnswer(t *testing.T) {
 	w := build(t, aggregator.Config{})
 	for _, s := range w.shards {

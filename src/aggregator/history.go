@@ -2,6 +2,7 @@ package aggregator
 
 import (
 	"context"
+	"slices"
 
 	"quotes/src/quote"
 	"quotes/src/wire"
@@ -90,6 +91,7 @@ func (a *Aggregator) history(ctx context.Context, req *wire.ReqHist, limit int) 
 	return resp, nil
 }
 
+// checkHist refuses what can't be answered, and leaves each kind once.
 func checkHist(req *wire.ReqHist) (limit int, err error) {
 	limit = histLimit
 	if req.Limit != nil {
@@ -115,5 +117,6 @@ func checkHist(req *wire.ReqHist) (limit int, err error) {
 			return 0, wire.Errorf(wire.BadRequest, "kind %.20q: want quotes or trades", k)
 		}
 	}
+	req.Kinds = slices.Compact(slices.Sorted(slices.Values(req.Kinds)))
 	return limit, nil
 }

@@ -1,7 +1,9 @@
 package aggregator
 
 import (
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -46,4 +48,40 @@ func TestUnknownIsWhatNobodyKnows(t *testing.T) {
 		err := judge(&wire.ReqReport{Symbols: []quote.Symbol{"A"}}, []report{{Report: tt.report}}, nil, func(quote.Symbol) bool { return tt.heard })
 		require.Equal(t, tt.unknown, err != nil, name)
 	}
+}
+
+// An age goes on while others are waited for, in what is written and in what is judged.
+func TestAnAgeIsThatOfNow(t *testing.T) {
+	raw := []byte(`{"symbol":"A","price":"1.50","timestamp":"2026-01-01T00:00:00.000000Z","received":"2026-01-01T00:00:00.000000Z","quality":{"state":"live","age_ms":12},"epoch":5,"seq":7}`)
+	age := int64(12)
+	live := asked{quote: quote.Quote{Quality: quote.Quality{State: quote.Live, AgeMS: &age}}, raw: raw}
+	for since, want := range map[time.Duration]int64{0: 12, 2 * time.Second: 2012} {
+		var r report
+		price(&r, "A", &priced{quotes: map[quote.Symbol]asked{"A": live}, at: time.Now().Add(-since)})
+		require.GreaterOrEqual(t, *r.CurrentPrice.Quality.AgeMS, want)
+		if since == 0 {
+			require.Equal(t, string(raw), string(r.price), "as core wrote it")
+			continue
+		}
+		var q quote.Quote
+		require.NoError(t, (&wire.Frame{Payload: r.price}).Decode(&q))
+		require.Equal(t, *r.CurrentPrice.Quality.AgeMS, *q.Quality.AgeMS)
+		require.Equal(t, "1.50", q.Price.String())
+		require.EqualValues(t, 7, q.Seq)
+	}
+	require.EqualValues(t, 12, age, "core's own stays")
+}
+
+// What a source says that can't be read is the source's fault, never the client's: the twin is asked, the breaker counts it.
+func TestAnAnswerThatCannotBeReadIsItsSourcesFault(t *testing.T) {
+	err := (&hist{}).add([]byte(`{"records":5}`), true)
+	require.Error(t, err)
+	require.True(t, fault(err), "%v", err)
+}
+
+func TestKindsCountOnce(t *testing.T) {
+	req := wire.ReqHist{Kinds: slices.Repeat([]quote.Kind{quote.Trades}, 1000)}
+	_, err := checkHist(&req)
+	require.NoError(t, err)
+	require.Equal(t, []quote.Kind{quote.Trades}, req.Kinds)
 }

@@ -52,6 +52,11 @@ func (p *peer) run(ctx context.Context) error {
 	return g.Wait()
 }
 
+// theirs is the error of an answer that can't be read: its source is at fault, whatever it looks like.
+func theirs(what string, err error) error {
+	return wire.Errorf(wire.Internal, "%s: %v", what, err)
+}
+
 // fault says whether an error is the source's own: that a symbol is unknown is not.
 func fault(err error) bool {
 	switch wire.CodeOf(err) {
@@ -91,7 +96,9 @@ func (p *peer) quotes(ctx context.Context, symbols []quote.Symbol) (map[quote.Sy
 		f, err := c.wait(ctx)
 		var q quote.Quote
 		if err == nil {
-			q, err = judged(&f)
+			if q, err = judged(&f); err != nil {
+				err = theirs("core's quote", err)
+			}
 		}
 		if err != nil && wire.CodeOf(err) != wire.BadSymbol {
 			return nil, err

@@ -16,6 +16,7 @@ type priced struct {
 	quotes map[quote.Symbol]asked
 	state  scatter.State
 	err    error
+	at     time.Time // when that was
 	took   time.Duration
 	last   map[quote.Symbol]quote.Quote // the shards', where err is set
 }
@@ -33,16 +34,65 @@ func (a *Aggregator) askCore(ctx context.Context, symbols []quote.Symbol) (p pri
 	if p.err != nil {
 		p.last, _ = a.lastPrices(ctx, symbols)
 	}
+	p.at = time.Now()
 	return p
+}
+
+// Bounds of how old core's word may be when a report goes out.
+const (
+	priceHold  = 250 * time.Millisecond // while the shards take longer, core is asked anew
+	priceWait  = time.Second            // for that answer
+	priceSlack = 20 * time.Millisecond  // an age that has grown by less stays as core gave it
+)
+
+// prices asks core until the shards have been heard: who waited for them must not get a price from before that as one of now.
+func (a *Aggregator) prices(ctx context.Context, symbols []quote.Symbol, heard <-chan struct{}) priced {
+	p := a.askCore(ctx, symbols)
+	for p.err == nil {
+		hold := time.NewTimer(priceHold)
+		select {
+		case <-heard:
+			hold.Stop()
+			return p
+		case <-hold.C:
+		}
+		next := make(chan priced, 1)
+		go func() {
+			ctx, cancel := context.WithTimeout(ctx, 2*priceWait) // askCore takes half of it
+			defer cancel()
+			next <- a.askCore(ctx, symbols)
+		}()
+		select {
+		case <-heard:
+			return p
+		case again := <-next:
+			if ctx.Err() != nil {
+				<-heard
+				return p
+			}
+			p = again
+		}
+	}
+	return p
+}
+
+// aged makes a quote's age that of now, some time after it was told.
+func aged(q quote.Quote, since time.Duration) quote.Quote {
+	if q.Quality.AgeMS != nil {
+		now := *q.Quality.AgeMS + since.Milliseconds()
+		q.Quality.AgeMS = &now
+	}
+	return q
 }
 
 // price puts the current price and core's row into a report: core's own quote, or the last one that the shards know.
 func price(r *report, s quote.Symbol, core *priced) {
-	row := source("core", core.state, core.err, core.took)
+	row, since := source("core", core.state, core.err, core.took), time.Since(core.at)
 	switch got := core.quotes[s]; {
 	case core.err != nil:
 		r.Errors = append(r.Errors, "core: "+core.err.Error())
 		if q, ok := core.last[s]; ok {
+			q = aged(q, since)
 			r.CurrentPrice, r.price = &q, q.AppendJSON(nil)
 		}
 	case got.err != nil:
@@ -50,6 +100,11 @@ func price(r *report, s quote.Symbol, core *priced) {
 		r.Errors = append(r.Errors, "core: "+got.err.Error())
 	default:
 		r.CurrentPrice, r.price = &got.quote, got.raw
+		var q quote.Quote
+		if since > priceSlack && json.Unmarshal(got.raw, &q) == nil {
+			q = aged(q, since)
+			r.CurrentPrice, r.price = &q, q.AppendJSON(nil)
+		}
 		if q := got.quote.Quality; q.State != quote.Live {
 			row.State, row.Reason = wire.SourceStale, string(q.Reason)
 			if q.Reason == "" {

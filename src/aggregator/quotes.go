@@ -18,9 +18,17 @@ func (a *Aggregator) reqQuote(ctx context.Context, f *wire.Frame) (any, error) {
 			return nil, err
 		}
 	}
+	if f.Topic != "" {
+		if _, err := quote.ParseSymbol(f.Topic); err != nil {
+			return nil, err
+		}
+	}
+	if len(req.Symbols) > mostQuotes {
+		return nil, wire.Errorf(wire.BadRequest, "%d symbols, at most %d in one request", len(req.Symbols), mostQuotes)
+	}
 	ctx, cancel := within(ctx)
 	defer cancel()
-	return a.quotesOr(ctx, f, req)
+	return a.quotesOr(ctx, f.Topic, req)
 }
 
 // quotes answers for some symbols, or for all.
@@ -34,24 +42,22 @@ func (a *Aggregator) quotes(ctx context.Context, symbols []quote.Symbol) (json.R
 	}
 	ctx, cancel := within(ctx)
 	defer cancel()
-	f := wire.Make(wire.TypeReqQuote, req)
-	got, err := a.quotesOr(ctx, &f, req)
-	if err != nil {
-		return nil, err
-	}
-	if raw, ok := got.(json.RawMessage); ok {
-		return raw, nil
-	}
-	return json.Marshal(got)
+	return a.quotesOr(ctx, "", req)
 }
 
+// mostQuotes bounds the symbols of a REQ_QUOTE.
+const mostQuotes = 10_000
+
 // quotesOr asks core, or the shards where core does not answer.
-func (a *Aggregator) quotesOr(ctx context.Context, f *wire.Frame, req wire.ReqQuote) (any, error) {
+func (a *Aggregator) quotesOr(ctx context.Context, topic string, req wire.ReqQuote) (json.RawMessage, error) {
 	single := len(req.Symbols) == 0
-	ask := wire.Frame{Type: wire.TypeReqQuote, Topic: f.Topic, Payload: f.Payload}
+	ask := wire.Frame{Type: wire.TypeReqQuote, Topic: topic}
+	if !single {
+		ask = wire.Make(wire.TypeReqQuote, req)
+	}
 	raw, err := a.askRaw(ctx, ask, single)
 	if err == nil {
-		if single && f.Topic == "" {
+		if single && topic == "" {
 			a.remember(raw)
 		}
 		return raw, nil
@@ -59,7 +65,7 @@ func (a *Aggregator) quotesOr(ctx context.Context, f *wire.Frame, req wire.ReqQu
 	if !fault(err) {
 		return nil, err
 	}
-	return a.withoutCore(ctx, f.Topic, req.Symbols, single, err)
+	return a.withoutCore(ctx, topic, req.Symbols, single, err)
 }
 
 // askRaw asks core behind its breaker, within half of the time, and returns its answer as it is.
@@ -73,7 +79,7 @@ func (a *Aggregator) askRaw(ctx context.Context, ask wire.Frame, single bool) (j
 }
 
 // withoutCore answers REQ_QUOTE while core does not.
-func (a *Aggregator) withoutCore(ctx context.Context, topic string, names []string, single bool, why error) (any, error) {
+func (a *Aggregator) withoutCore(ctx context.Context, topic string, names []string, single bool, why error) (json.RawMessage, error) {
 	if single && topic == "" {
 		s, ok := a.usual()
 		if !ok {
@@ -98,6 +104,11 @@ func (a *Aggregator) withoutCore(ctx context.Context, topic string, names []stri
 		}
 		symbols = append(symbols, s)
 	}
+	done, err := a.work(ctx, len(symbols))
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	last, strange := a.lastPrices(ctx, symbols)
 	out := make([]quote.Quote, 0, len(symbols))
 	var lacking *wire.Error
@@ -116,18 +127,16 @@ func (a *Aggregator) withoutCore(ctx context.Context, topic string, names []stri
 		}
 	}
 	switch {
-	case lacking != nil && !single && len(out) > 0:
-		found, err := json.Marshal(out)
-		if err != nil {
-			return nil, err
-		}
-		return nil, carrying(found, lacking)
-	case lacking != nil:
+	case lacking != nil && (single || len(out) == 0):
 		return nil, lacking
 	case single:
-		return out[0], nil
+		return json.Marshal(out[0])
 	}
-	return out, nil
+	found, err := json.Marshal(out)
+	if err == nil && lacking != nil {
+		return nil, carrying(found, lacking)
+	}
+	return found, err
 }
 
 // raw asks core and hands its answer on as it is; arrays that came in several frames are joined.
@@ -140,9 +149,11 @@ func (p *peer) raw(ctx context.Context, ask wire.Frame, single bool) (json.RawMe
 			return nil
 		}
 		var part []json.RawMessage
-		err := f.Decode(&part)
+		if err := f.Decode(&part); err != nil {
+			return theirs("core's quotes", err)
+		}
 		joined = append(joined, part...)
-		return err
+		return nil
 	})
 	if err != nil || single {
 		return one, err

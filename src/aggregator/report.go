@@ -130,9 +130,10 @@ func half(ctx context.Context) (context.Context, context.CancelFunc) {
 
 // reports asks core and the shards of all symbols in parallel and makes a report of each symbol.
 func (a *Aggregator) reports(ctx context.Context, req *wire.ReqReport, limit int) []report {
-	core := make(chan priced, 1)
-	go func() { core <- a.askCore(ctx, req.Symbols) }()
+	core, heard := make(chan priced, 1), make(chan struct{})
+	go func() { core <- a.prices(ctx, req.Symbols, heard) }()
 	f := a.each(ctx, req.Symbols, wire.ReqHist{Kinds: []quote.Kind{quote.Trades}, From: req.From, To: req.To, Order: wire.Desc, Limit: &limit})
+	close(heard)
 	now := <-core
 	out := make([]report, len(req.Symbols))
 	for key, s := range req.Symbols {

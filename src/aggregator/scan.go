@@ -34,7 +34,7 @@ func (h *hist) add(payload []byte, ranges bool) error {
 	}
 	var resp wire.RespHist
 	if err := json.Unmarshal(payload, &resp); err != nil {
-		return wire.Errorf(wire.BadRequest, "RESP_HIST: %v", err)
+		return theirs("RESP_HIST", err)
 	}
 	part := hist{more: resp.More, ranges: resp.Ranges, inSync: resp.InSync}
 	for _, r := range resp.Records {

@@ -55,8 +55,9 @@ func newWeb(a *Aggregator) (*web, error) {
 		problem(rw, http.StatusNotFound, wire.Errorf(wire.BadRequest, "nothing at %.80q: try /, or /v1/report?symbol=SYMBOL", r.URL.Path))
 	})
 	w.srv = &http.Server{
-		Handler: mux, ErrorLog: slog.NewLogLogger(a.cfg.Log.Handler(), slog.LevelDebug), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: time.Minute,
-		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+		Handler: mux, ErrorLog: slog.NewLogLogger(a.cfg.Log.Handler(), slog.LevelDebug), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
+		WriteTimeout: 75 * time.Second, // the longest budget, and what it takes to write
+		IdleTimeout:  time.Minute, MaxHeaderBytes: 16 << 10,
 	}
 	return w, nil
 }

@@ -59,9 +59,13 @@ func (w *web) follow(rw http.ResponseWriter, r *http.Request, to *http.ResponseC
 	pause := time.NewTimer(0)
 	defer pause.Stop()
 	<-pause.C
+	wrote := time.Now()
 	for {
 		events, now, changed := w.agg.hub.since(version, symbols)
 		version = now
+		if len(events) == 0 && opening == nil && time.Since(wrote) >= streamPing {
+			opening = []byte(": ping\n\n")
+		}
 		if len(events) > 0 || opening != nil {
 			if to.SetWriteDeadline(time.Now().Add(streamWrite)) != nil {
 				return
@@ -76,6 +80,7 @@ func (w *web) follow(rw http.ResponseWriter, r *http.Request, to *http.ResponseC
 			if err != nil || to.Flush() != nil {
 				return
 			}
+			wrote = time.Now()
 		}
 		pause.Reset(streamInterval)
 		select {
@@ -85,12 +90,11 @@ func (w *web) follow(rw http.ResponseWriter, r *http.Request, to *http.ResponseC
 		case <-w.leaving:
 			return
 		}
-		pause.Reset(streamPing)
+		pause.Reset(max(streamPing-time.Since(wrote), 0)) // others may change all the time
 		select {
 		case <-changed:
 			pause.Stop()
 		case <-pause.C:
-			opening = []byte(": ping\n\n")
 		case <-r.Context().Done():
 			return
 		case <-w.leaving:

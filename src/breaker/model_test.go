@@ -212,12 +212,12 @@ func (m *model) openTime(t *testing.T, now, got time.Duration) {
 
 func TestAMillionRandomStepsAgreeWithTheModel(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
-	if s := os.Getenv("BREAKER_SEED"); s != "" {
+	if s := os.Getenv("QUOTES_SEED"); s != "" {
 		var err error
 		seed, err = strconv.ParseUint(s, 10, 64)
 		require.NoError(t, err)
 	}
-	t.Logf("BREAKER_SEED=%d", seed)
+	t.Logf("QUOTES_SEED=%d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
 	for range 20 {
 		walk(t, r, 50_000)

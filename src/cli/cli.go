@@ -2,10 +2,12 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -50,6 +52,9 @@ func (a *app) run(ctx context.Context, args []string) int {
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return ExitOK
+	}
+	if errors.Is(err, errOutput) && errors.Is(err, syscall.EPIPE) {
+		return ExitError // as of `| head`: nobody reads on
 	}
 	a.note("%s", strings.Join(strings.Fields(err.Error()), " ")) // cobra's "did you mean" comes on several lines
 	code := codeOf(err)

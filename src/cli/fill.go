@@ -37,12 +37,13 @@ func (f *filling) complete() bool {
 // errUnsure says that a range without a count could not be proven whole.
 var errUnsure = errors.New("history is not complete, and nobody knows how much there should be")
 
-// fill shows what a LOST names, out of the shards' history, before anything that comes behind it. What it can't get it says.
-func (s *follower) fill(l wire.Lost) {
+// fill shows what a LOST names, out of the shards' history, before anything that comes behind it, and returns how far it came. What it
+// can't get it says.
+func (s *follower) fill(l wire.Lost) (reached quote.Point) {
 	f := &filling{Lost: l, at: l.After}
 	if !s.fills || l.Topic.Kind() == quote.Status || s.req.Mode != wire.ModeAll && l.Topic.Kind() == quote.Quotes {
 		s.tracker.account(f, false) // nobody stores it, or conflation would have passed it over
-		return
+		return f.at
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), fillFor)
 	defer cancel()
@@ -61,6 +62,7 @@ func (s *follower) fill(l wire.Lost) {
 	case l.Count != nil && f.got < *l.Count:
 		s.app.note("filled %d of %s of %s: history has no more of them", f.got, lostCount(l.Count), l.Topic)
 	}
+	return f.at
 }
 
 // account counts what a LOST has cost in the end. Where it has no count, all is there if history was complete.
@@ -113,12 +115,14 @@ func (s *follower) fetchPage(ctx context.Context, f *filling) (more bool, err er
 			if r.Topic != f.Topic || r.Point().Compare(f.at) <= 0 || r.Point().Compare(f.Before) >= 0 {
 				return false, fmt.Errorf("history gave %s %s, asked for what lies between %s and %s", r.Topic, at(r.Point()), at(f.at), at(f.Before))
 			}
+			if err := s.show(f.Topic, wire.Frame{Type: wire.TypePublish, Topic: string(f.Topic), Epoch: r.Epoch, Seq: r.Seq, Payload: r.Payload}); err != nil {
+				s.stop(err)
+				s.over = true
+				return false, err
+			}
 			f.at = r.Point()
 			if f.got++; r.Epoch == f.Before.Epoch {
 				f.newer++
-			}
-			if err := s.show(f.Topic, wire.Frame{Type: wire.TypePublish, Topic: string(f.Topic), Epoch: r.Epoch, Seq: r.Seq, Payload: r.Payload}); err != nil {
-				return false, err
 			}
 		}
 		more = h.More

@@ -35,6 +35,8 @@ type follower struct {
 	lagTold  uint64 // frames skipped for lag that the user knows of
 	cuts     int
 	everUp   bool
+	beats    int   // heartbeats of the connection
+	whole    bool  // a connection before this one had all topics
 	lastDown error // why there is no connection
 }
 
@@ -65,8 +67,12 @@ func (s *follower) run(parent context.Context) error {
 	if err := context.Cause(ctx); !errors.Is(err, errEnough) && !errors.Is(err, context.Canceled) {
 		return err
 	}
-	if !s.calm {
-		return nil // the output blocks, and what can't be written can't be counted
+	switch {
+	case s.calm:
+	case s.verify:
+		return errors.New("the output blocks: what was shown can't be counted")
+	default:
+		return nil // and what can't be written can't be counted
 	}
 	s.summary()
 	if s.verify {
@@ -77,6 +83,9 @@ func (s *follower) run(parent context.Context) error {
 
 // do runs fn with the lock, unless the follower is over or ends before it gets it.
 func (s *follower) do(fn func()) {
+	if s.ended() {
+		return
+	}
 	select {
 	case s.lock <- struct{}{}:
 	case <-s.done:
@@ -134,7 +143,7 @@ func (s *follower) onUp(ctx context.Context, session *wire.Session) error {
 		if s.everUp {
 			s.app.note("connected to %s again, going on from %d positions", s.app.broker, len(s.tracker.topics))
 		}
-		s.session = session
+		s.session, s.beats = session, 0
 		s.tracker.loosen()
 		for _, p := range s.patterns {
 			req := s.req
@@ -175,6 +184,7 @@ func (s *follower) onDown(err error) {
 		s.lastDown = err
 		if s.session != nil && s.everUp {
 			s.cuts++
+			s.whole = s.whole || s.beats >= 2
 			s.app.note("cut off from the broker (%v); connecting again", innermost(err))
 		}
 		s.session = nil

@@ -25,6 +25,9 @@ func (s *follower) frame(f wire.Frame) {
 		var h wire.Heartbeat
 		if f.Decode(&h) == nil {
 			s.sourceIs(h.Source)
+			if h.Source != wire.SourceRecovering {
+				s.beats++
+			}
 		}
 		s.lagging()
 	case wire.TypeLost:
@@ -33,13 +36,40 @@ func (s *follower) frame(f wire.Frame) {
 			s.app.note("unreadable LOST from the broker: %.200s", f.Payload)
 			return
 		}
-		s.tracker.loss(l)
-		s.app.note("LOST %s: %s between %s and %s are not in the broker's log any more", l.Topic, lostCount(l.Count), at(l.After), at(l.Before))
-		s.fill(l)
+		s.lost(l, "are not in the broker's log any more")
 	case wire.TypeGoaway:
 		s.app.note("the broker is leaving")
 	case wire.TypeError:
 		s.app.note("the broker says: %v", wire.ErrorOf(f))
+	}
+}
+
+// lost takes a range that does not come from the broker.
+func (s *follower) lost(l wire.Lost, why string) {
+	news := s.tracker.loss(l)
+	s.app.note("LOST %s: %s between %s and %s %s", l.Topic, lostCount(l.Count), at(l.After), at(l.Before), why)
+	if reached := s.fill(l); news && s.ended() {
+		s.tracker.stand(l.Topic, reached) // nothing behind it was shown: the rest is there for the next run
+	}
+}
+
+// born takes the first frame of a topic that was not there before a cut: what it had of the epoch before that frame is lost to us. It was
+// not there where a connection held for some heartbeats, and so got through the snapshots of all, and had none of it.
+func (s *follower) born(topic quote.Topic, f wire.Frame) {
+	if !s.whole || !f.Snapshot || f.Seq < 2 || s.tracker.topics[topic] != nil || s.req.Mode != wire.ModeAll && topic.Kind() == quote.Quotes {
+		return
+	}
+	count := f.Seq - 1
+	s.lost(wire.Lost{Topic: topic, After: quote.Point{Epoch: f.Epoch}, Before: f.Point(), Count: &count}, "came while there was no connection")
+}
+
+// ended reports whether the follower is to end: nothing is shown any more.
+func (s *follower) ended() bool {
+	select {
+	case <-s.done:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -59,13 +89,18 @@ func (s *follower) publish(f wire.Frame) {
 	if f.Snapshot && f.Source != "" {
 		s.sourceIs(f.Source)
 	}
-	switch v, before := s.tracker.frame(topic, f); v {
+	if s.born(topic, f); s.ended() {
+		return
+	}
+	v, before := s.tracker.frame(topic, f)
+	switch v {
 	case duplicate:
 		return // counted, told at the end
 	case gap:
 		s.app.note("GAP %s: after %s came %s, and the broker does not say what lies between", topic, at(before), at(f.Point()))
 	}
 	if err := s.show(topic, f); err != nil {
+		s.tracker.undo(topic, before)
 		s.stop(err)
 		s.over = true
 		return

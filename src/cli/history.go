@@ -69,11 +69,12 @@ type reading struct {
 }
 
 func (a *app) history(ctx context.Context, f historyFlags, args []string) error {
-	r := &reading{app: a, left: f.limit, coverage: 1, show: a.recordRows()}
+	r := &reading{app: a, left: f.limit, coverage: 1, sure: map[quote.Topic]quote.Point{}}
 	if r.left == 0 {
 		r.left = math.MaxUint64
 	}
 	var err error
+	first := true
 	if r.req, err = f.request(args); err != nil {
 		return err
 	}
@@ -85,10 +86,13 @@ func (a *app) history(ctx context.Context, f historyFlags, args []string) error 
 		for topic, p := range at {
 			if _, asked := r.req.After[topic]; asked {
 				r.req.After[topic] = p
+				first = first && p.IsZero()
 			}
 		}
+		r.sure = at // those that are not asked for stay as they are
 	}
-	r.sure = maps.Clone(r.req.After)
+	r.show = a.recordRows(first)
+	maps.Copy(r.sure, r.req.After)
 	err = r.read(ctx)
 	if f.resume != "" {
 		if e := savePositions(f.resume, r.sure); e != nil && err == nil {
@@ -168,11 +172,11 @@ func missingSymbols(missing []wire.Missing) string {
 	return clean(strings.Join(out, ", "))
 }
 
-// recordRows returns how records are shown.
-func (a *app) recordRows() func(wire.Record) error {
+// recordRows returns how records are shown; header asks for what stands above the first ones in CSV.
+func (a *app) recordRows(header bool) func(wire.Record) error {
 	switch {
 	case a.out.format == formatCSV:
-		return a.csvRows()
+		return a.csvRows(header)
 	case a.out.tabular():
 		rows := a.frameRows()
 		return func(r wire.Record) error {
@@ -188,14 +192,14 @@ func (a *app) recordRows() func(wire.Record) error {
 	}
 }
 
-// csvRows writes RFC 4180 with a header, a record a line; what a kind does not have is empty.
-func (a *app) csvRows() func(wire.Record) error {
+// csvRows writes RFC 4180, a record a line, below a header where none is there yet; what a kind does not have is empty.
+func (a *app) csvRows(header bool) func(wire.Record) error {
 	w := csv.NewWriter(a.out.w)
-	header := []string{"topic", "epoch", "seq", "timestamp", "received", "price", "bid", "ask", "bid_size", "ask_size", "quality", "reason", "id", "side", "quantity"}
+	names := []string{"topic", "epoch", "seq", "timestamp", "received", "price", "bid", "ask", "bid_size", "ask_size", "quality", "reason", "id", "side", "quantity"}
 	return func(r wire.Record) error {
-		if header != nil {
-			_ = w.Write(header) // Flush has its error
-			header = nil
+		if header {
+			_ = w.Write(names) // Flush has its error
+			header = false
 		}
 		var v struct {
 			Timestamp, Received                 string
@@ -207,13 +211,19 @@ func (a *app) csvRows() func(wire.Record) error {
 		if err := json.Unmarshal(r.Payload, &v); err != nil {
 			return fmt.Errorf("record %s of %s can't be read: %w", at(r.Point()), r.Topic, err)
 		}
-		_ = w.Write([]string{
+		row := []string{
 			string(r.Topic), strconv.FormatUint(r.Epoch, 10), strconv.FormatUint(r.Seq, 10), v.Timestamp, v.Received, v.Price, v.Bid, v.Ask,
 			v.BidSize, v.AskSize, string(v.Quality.State), string(v.Quality.Reason), v.ID, v.Side, v.Quantity,
-		})
+		}
+		for i := range row {
+			if a.cfg.Terminal {
+				row[i] = clean(row[i])
+			}
+		}
+		_ = w.Write(row)
 		w.Flush()
 		if err := w.Error(); err != nil {
-			return fmt.Errorf("write the output: %w", err)
+			return fmt.Errorf("%w: %w", errOutput, err)
 		}
 		return nil
 	}

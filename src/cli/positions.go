@@ -14,7 +14,7 @@ import (
 func loadPositions(path string) (map[quote.Topic]quote.Point, error) {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return map[quote.Topic]quote.Point{}, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read positions: %w", err)
@@ -22,6 +22,9 @@ func loadPositions(path string) (map[quote.Topic]quote.Point, error) {
 	var at map[quote.Topic]quote.Point
 	if err := json.Unmarshal(b, &at); err != nil {
 		return nil, fmt.Errorf("read positions: %s is not what quotectl sub --resume wrote: %w", path, err)
+	}
+	if at == nil {
+		at = map[quote.Topic]quote.Point{}
 	}
 	for topic := range at {
 		if _, err := quote.ParseTopic(string(topic)); err != nil {
@@ -38,10 +41,18 @@ func savePositions(path string, at map[quote.Topic]quote.Point) error {
 		return fmt.Errorf("write positions: %w", err)
 	}
 	tmp := path + ".tmp"
-	if err := os.WriteFile(tmp, append(b, '\n'), 0o644); err != nil {
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
 		return fmt.Errorf("write positions: %w", err)
 	}
-	if err := os.Rename(tmp, path); err != nil {
+	_, err = f.Write(append(b, '\n'))
+	if err == nil {
+		err = f.Sync() // a rename may be on disk before what it names
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(tmp, path)
+	}
+	if err != nil {
 		return fmt.Errorf("write positions: %w", err)
 	}
 	return nil

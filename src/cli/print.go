@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -18,6 +19,9 @@ const (
 )
 
 func formats() []string { return []string{formatTable, formatWide, formatJSON, formatNDJSON} }
+
+// errOutput says that it is the output that fails, and nobody else's connection.
+var errOutput = errors.New("write the output")
 
 // printer writes data in one of the formats.
 type printer struct {
@@ -84,7 +88,7 @@ func (p *printer) items(all []json.RawMessage, one bool) error {
 
 func (p *printer) write(b []byte) error {
 	if _, err := p.w.Write(b); err != nil {
-		return fmt.Errorf("write the output: %w", err)
+		return fmt.Errorf("%w: %w", errOutput, err)
 	}
 	return nil
 }

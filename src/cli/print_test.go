@@ -32,6 +32,20 @@ func TestNothingFromTheNetworkMovesATerminal(t *testing.T) {
 	}
 }
 
+func TestNothingFromTheNetworkMovesATerminalInCSV(t *testing.T) {
+	name, err := json.Marshal(evil)
+	require.NoError(t, err)
+	s := newSession(t, nil, answers(t, map[string][]string{wire.TypeReqHist: {
+		`{"records":[{"topic":"trades.PETR4","epoch":1,"seq":1,"payload":{"id":` + string(name) + `,"symbol":"PETR4"}}],"more":false,"coverage":1}`,
+	}}))
+	s.cfg.Terminal = true
+	require.Equal(t, ExitOK, s.run(t, "history PETR4 -o csv"), s.err.String())
+	require.Contains(t, s.out.String(), "trades.PETR4,1,1,")
+	for _, r := range s.out.String() {
+		require.False(t, r != '\n' && harmful(r), "%U in %s", r, s.out.String())
+	}
+}
+
 func TestJSONOffATerminalIsAsItCame(t *testing.T) {
 	raw := `{"symbol":"PETR4","price":"1","quality":{"state":"live"},"x":"` + "\u202e" + `"}`
 	s := newSession(t, nil, answers(t, map[string][]string{wire.TypeReqQuote: {raw}}))

@@ -90,8 +90,23 @@ func reason(why string) string {
 	return "other"
 }
 
-// loss takes a LOST: the frame at its end is the next one expected.
-func (t *tracker) loss(l wire.Lost) {
+// undo takes the last frame of a topic back, which could not be shown: a later run asks for it again.
+func (t *tracker) undo(topic quote.Topic, before quote.Point) {
+	t.frames--
+	t.stand(topic, before)
+}
+
+// stand puts a topic at a position; at none it is forgotten.
+func (t *tracker) stand(topic quote.Topic, at quote.Point) {
+	if at.IsZero() {
+		delete(t.topics, topic)
+		return
+	}
+	t.topics[topic] = &trail{last: at, loose: true}
+}
+
+// loss takes a LOST: the frame at its end is the next one expected. It reports whether that is news.
+func (t *tracker) loss(l wire.Lost) bool {
 	t.lostRanges++
 	if l.Count != nil {
 		t.lost += *l.Count
@@ -105,9 +120,11 @@ func (t *tracker) loss(l wire.Lost) {
 		tr = &trail{}
 		t.topics[l.Topic] = tr
 	}
-	if to.Compare(tr.last) > 0 {
-		*tr = trail{last: to, loose: true}
+	if to.Compare(tr.last) <= 0 {
+		return false
 	}
+	*tr = trail{last: to, loose: true}
+	return true
 }
 
 // loosen is for a new connection, whose first frame of a topic may have prev as core wrote it.

@@ -3,6 +3,7 @@ package exchange
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -136,5 +137,23 @@ func TestRequestsAreSlowAndFailAsPlanned(t *testing.T) {
 		require.Equal(t, time.Second, time.Since(began))
 		_, err = unsteadily(fault.Config{Error: 1}, 1).Quotes(t.Context(), nil)
 		require.ErrorContains(t, err, "bad moment")
+	})
+}
+
+// An outage that somebody asked for lasts as long as they said, whatever the plan has in between.
+func TestAPlannedOutageDoesNotEndAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(fault.NewPlan(fault.Config{OutageEvery: time.Minute, OutageFor: 8 * time.Second}, 1), newMetrics(prometheus.NewRegistry()))
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- g.outages(ctx, slog.New(slog.DiscardHandler)) }()
+		time.Sleep(40 * time.Second)
+		g.outage(5 * time.Minute)
+		time.Sleep(30 * time.Second) // the plan's own is over
+		require.Equal(t, "outage", g.enter(&gatedConn{gate: g}))
+		time.Sleep(5 * time.Minute)
+		require.Empty(t, g.enter(&gatedConn{gate: g}))
+		stop()
+		require.NoError(t, <-done)
 	})
 }

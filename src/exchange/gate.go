@@ -111,6 +111,11 @@ func (g *gate) outage(d time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.closedUntil = time.Now().Add(d)
+	g.reset()
+}
+
+// reset resets all connections. The lock is held.
+func (g *gate) reset() {
 	for c := range g.open {
 		g.met.faults.WithLabelValues("outage").Inc()
 		c.reset()
@@ -157,7 +162,9 @@ func (g *gate) outages(ctx context.Context, log *slog.Logger) error {
 			return nil
 		}
 		log.Info("outage", "planned", true, "for", to-from)
-		g.outage(0) // enter asks the plan itself
+		g.mu.Lock()
+		g.reset() // enter asks the plan itself
+		g.mu.Unlock()
 		if !sleep(ctx, to-time.Since(g.began)) {
 			return nil
 		}

@@ -8,5 +8,6 @@
 //     /debug/pprof/ and what the process registered. It stops last. What changes something is a POST below /-/, and
 //     not for pages in browsers.
 //   - /readyz speaks only of the process's own ability to answer.
-//   - A process ends with 0 after a clean stop, 1 after an error, 2 after a wrong flag, each with one line on stderr.
+//   - A process ends with 0 after a clean stop, 1 after an error, a value that it refuses included, 2 where flags or environment
+//     can't be read, each with one line on stderr.
 package service

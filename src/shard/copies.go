@@ -154,6 +154,9 @@ func (m *mender) askChunks(ctx context.Context, s *wire.Session, runs []wire.Los
 		if m.records, m.text, err = m.dec.Decode(a, c.Data, m.records[:0], m.text[:0]); err != nil {
 			return nil, false, fmt.Errorf("twin's %w", err)
 		}
+		if err := s.header.Check(m.records); err != nil {
+			return nil, false, fmt.Errorf("twin's chunk %s: %w", a, err)
+		}
 		for i := range m.records {
 			r := &m.records[i]
 			checked, err := newRow(a.Topic, quote.Point{Epoch: a.Epoch, Seq: r.Seq}, r.Payload)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -107,27 +108,46 @@ func diagnoseOpening(err error) error {
 	return fmt.Errorf("%w: %w", ErrDamaged, err)
 }
 
-// setAside moves all that is in the folder to a folder within it, for people to look at; what was set aside before is
-// removed. The folder itself may be a mount point, and stays.
-func (d *damage) setAside() error {
-	aside := d.fs.PathJoin(d.dir, asideName)
+// setAside moves all that is in the folder to a folder within it, for people to look at, in the place of what was set aside before. The
+// folder itself may be a mount point, and stays. It is marked as damaged until that is done: a start that finds it half done goes on.
+// The error is [ErrInUse] while another process has the folder.
+func (d *damage) setAside(why error) (err error) {
+	lock, err := pebble.LockDirectory(d.dir, d.fs)
+	if err != nil {
+		return lockError(err)
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	if d.marked() == nil {
+		if err := d.mark(oneLine(why)); err != nil {
+			return err
+		}
+	}
 	names, err := d.fs.List(d.dir)
 	if err != nil {
 		return err
 	}
-	if err := d.fs.RemoveAll(aside); err != nil {
-		return err
-	}
-	if err := d.fs.MkdirAll(aside, 0o750); err != nil {
-		return err
-	}
-	for _, name := range names {
-		if name == asideName || name == ballastName || name == "lost+found" {
-			continue
-		}
-		if err := d.fs.Rename(d.fs.PathJoin(d.dir, name), d.fs.PathJoin(aside, name)); err != nil {
+	moving, aside, mark := d.fs.PathJoin(d.dir, asideName+".new"), d.fs.PathJoin(d.dir, asideName), d.fs.PathJoin(d.dir, damageMark)
+	names = slices.DeleteFunc(names, func(name string) bool {
+		return slices.Contains([]string{asideName, asideName + ".new", damageMark, ballastName, "LOCK", "lost+found"}, name)
+	})
+	if len(names) > 0 {
+		if err := d.fs.MkdirAll(moving, 0o750); err != nil {
 			return err
 		}
 	}
-	return nil
+	for _, name := range names {
+		if err := d.fs.Rename(d.fs.PathJoin(d.dir, name), d.fs.PathJoin(moving, name)); err != nil {
+			return err
+		}
+	}
+	if _, err := d.fs.Stat(moving); err == nil {
+		err = errors.Join(syncFolder(d.fs, moving), syncFolder(d.fs, d.dir), d.fs.RemoveAll(aside))
+		if err == nil {
+			err = errors.Join(d.fs.Rename(moving, aside), syncFolder(d.fs, d.dir))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return errors.Join(d.fs.Rename(mark, d.fs.PathJoin(aside, damageMark)), syncFolder(d.fs, aside), syncFolder(d.fs, d.dir))
 }

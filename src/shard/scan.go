@@ -139,18 +139,23 @@ func (q *query) findByTime(ctx context.Context, r *reader, maxBytes int) ([]row,
 		}
 	}
 	p := page{limit: q.limit, room: maxBytes}
-	rows, err := fetch(r, best.sorted(), &p)
-	if err != nil {
-		return nil, false, err
-	}
-	for i := range rows {
-		if !p.fits(&rows[i], i) {
-			rows = rows[:i]
-			break
+	for some := range slices.Chunk(best.sorted(), fetchAtOnce) {
+		rows, err := fetch(r, some, &p)
+		if err != nil {
+			return nil, false, err
+		}
+		for i := range rows {
+			if !p.fits(&rows[i], len(p.rows)) {
+				return p.rows, p.more, ctx.Err()
+			}
+			p.rows = append(p.rows, rows[i])
 		}
 	}
-	return rows, p.more, ctx.Err()
+	return p.rows, p.more, ctx.Err()
 }
+
+// fetchAtOnce is how many records are read before it is seen whether they fit: a page has a bound in bytes, too.
+const fetchAtOnce = 256
 
 // offerChunks offers the moments of a topic's chunks that are of the query's time, where some may be among the best.
 func (q *query) offerChunks(ctx context.Context, r *reader, t quote.Topic, best *earliest) error {

@@ -3,6 +3,7 @@ package shard
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -100,7 +101,11 @@ func (c *scrub) topic(ctx context.Context, s *wire.Session, t quote.Topic) error
 			}
 		}
 		if more = theirs.More; more {
-			req.After = quote.Point{Epoch: bounded.Before.Epoch, Seq: bounded.Before.Seq - 1}
+			next := quote.Point{Epoch: bounded.Before.Epoch, Seq: bounded.Before.Seq - 1}
+			if next.Compare(req.After) <= 0 {
+				return fmt.Errorf("twin's sums of %s do not go on behind %d/%d", t, req.After.Epoch, req.After.Seq)
+			}
+			req.After = next
 		}
 	}
 	return nil

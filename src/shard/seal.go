@@ -73,12 +73,10 @@ func (s *sealer) pass(ctx context.Context) error {
 	for _, t := range ripe {
 		if err := s.topic(ctx, t); err != nil {
 			failed = errors.Join(failed, fmt.Errorf("%s: %w", t, err))
-			s.c.state.ripen(t)
 		}
 	}
-	if err := s.submit(ctx); err != nil {
-		failed = errors.Join(failed, err)
-		for _, t := range ripe { // any of them may have been in the group
+	if failed = errors.Join(failed, s.submit(ctx)); failed != nil {
+		for _, t := range ripe { // any of them may have been in a group that failed
 			s.c.state.ripen(t)
 		}
 	}
@@ -300,6 +298,16 @@ func (s *state) ripening(t quote.Topic) {
 	case s.ripened <- struct{}{}:
 	default:
 	}
+}
+
+// ripens reports whether a change may have made a block ripe: whether anything is new in a block before the one that still grows.
+func (s *state) ripens(was, now *holding) bool {
+	spans := now.done.Spans()
+	if len(spans) == 0 {
+		return false
+	}
+	end := s.size.first(s.size.of(spans[len(spans)-1].Last+1)) - 1
+	return now.done.Count(1, end) != was.done.Count(1, end) || now.held.Count(1, end) != was.held.Count(1, end)
 }
 
 // ripenAll says so of all topics.

@@ -99,7 +99,7 @@ func (s *Shard) openOrRebuild() error {
 	if !s.cfg.Rebuild {
 		return fmt.Errorf("%w; start with --rebuild to set it aside and copy all from the twins", oneLine(err))
 	}
-	if failed := s.damage.setAside(); failed != nil {
+	if failed := s.damage.setAside(err); failed != nil {
 		return errors.Join(err, fmt.Errorf("set it aside: %w", failed))
 	}
 	s.log.Error("damaged data folder set aside: all is copied from the twins", "data", s.cfg.Data, "aside", asideName, "err", oneLine(err))

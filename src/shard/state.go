@@ -167,7 +167,7 @@ func (s *state) stored(c change) (fenced *session) {
 	gaps := false
 	for _, n := range c.holdings {
 		t := s.topic(n.topic)
-		if n.epoch != s.fence.epoch || s.size.of(n.done.Through()+1) != s.size.of(t.at(n.epoch).done.Through()+1) {
+		if n.epoch != s.fence.epoch || s.ripens(t.at(n.epoch), n.holding) {
 			s.ripening(n.topic)
 		}
 		t.put(n.holding)

@@ -134,6 +134,12 @@ func (d *disk) seal(t *testing.T) (chunks int) {
 	t.Helper()
 	d.state.ripenAll()
 	require.NoError(t, (&sealer{c: d.committer}).pass(context.WithoutCancel(t.Context())))
+	return d.chunks(t)
+}
+
+// chunks counts what is sealed.
+func (d *disk) chunks(t *testing.T) (chunks int) {
+	t.Helper()
 	v := d.engine.View()
 	defer func() { require.NoError(t, v.Close()) }()
 	lo, hi := allOf(chunkKey)

@@ -178,6 +178,11 @@ func replaceFile(fs vfs.FS, dir, name, text string) error {
 	if err := fs.Rename(path+".new", path); err != nil {
 		return err
 	}
+	return syncFolder(fs, dir)
+}
+
+// syncFolder makes what was renamed into a folder, or out of it, durable.
+func syncFolder(fs vfs.FS, dir string) error {
 	d, err := fs.OpenDir(dir)
 	if err != nil {
 		return err

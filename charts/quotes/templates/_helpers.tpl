@@ -156,9 +156,13 @@ topologySpreadConstraints:
 
 {{/* Nine tenths of a quantity such as 256Mi, in KiB as GOMEMLIMIT wants it: the rest is for what Go's heap does not count. */}}
 {{- define "quotes.memoryLimit" -}}
+{{- div (mul (include "quotes.kib" .) 9) 10 -}}KiB
+{{- end -}}
+
+{{/* A quantity of bytes, such as 1Gi, in KiB. */}}
+{{- define "quotes.kib" -}}
 {{- $unit := regexFind "[A-Za-z]+$" . -}}
-{{- $kib := get (dict "Ki" 1 "Mi" 1024 "Gi" 1048576 "Ti" 1073741824) $unit -}}
-{{- div (mul (trimSuffix $unit .) $kib 9) 10 -}}KiB
+{{- mul (trimSuffix $unit .) (get (dict "Ki" 1 "Mi" 1024 "Gi" 1048576 "Ti" 1073741824) $unit) -}}
 {{- end -}}
 
 {{/* Seconds that a process may take to stop, once it was told to. */}}

@@ -152,7 +152,6 @@ function showBreaker(state) {
 }
 
 function onStatus(s) {
-  skew = Date.parse(s.now) - Date.now() || skew;
   $("processes").replaceChildren(...s.processes.map((p) => {
     const item = element("li", "", { "data-process": p.name });
     const extra = p.error ? p.error : p.status ? [p.status.version, p.ms ? p.ms.toFixed(1) + " ms" : ""].filter(Boolean).join(" · ") : "";

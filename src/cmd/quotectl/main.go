@@ -18,7 +18,8 @@ func main() { os.Exit(run()) }
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends it the hard way
+	signal.Ignore(syscall.SIGPIPE) // a reader that is gone is an error like others: what is to be kept is kept
+	context.AfterFunc(ctx, stop)   // a second Ctrl-C ends it the hard way
 	return cli.Run(ctx, cli.Config{
 		Out:      os.Stdout,
 		Err:      os.Stderr,

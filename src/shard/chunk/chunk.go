@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"reflect"
 	"strconv"
 
 	"github.com/cespare/xxhash/v2"
@@ -20,10 +21,11 @@ const (
 // ErrBad says that bytes are not a chunk, or not the one that should stand there.
 var ErrBad = errors.New("bad chunk")
 
-// Errors of Append's caller.
+// Errors of the callers of Append and Check.
 var (
 	errCount = errors.New("want 1 to 1024 records")
 	errOrder = errors.New("seqs must ascend")
+	errOther = errors.New("the header is not that of the records")
 	errLarge = errors.New("payloads of more than 1 MiB")
 )
 
@@ -104,6 +106,21 @@ func headerOf(records []Record) (h Header, err error) {
 		return h, fmt.Errorf("%d bytes: %w", h.payload, errLarge)
 	}
 	return h, nil
+}
+
+// Check says where a header does not say what its chunk's records say, which [Decoder.Decode] does not look at: their number and order,
+// their times and their size. The prices are not looked at.
+func (h *Header) Check(records []Record) error {
+	own, err := headerOf(records)
+	if err != nil {
+		return err
+	}
+	own.Low, own.High, own.body = h.Low, h.High, nil
+	said := *h
+	if said.body = nil; !reflect.DeepEqual(own, said) {
+		return errOther
+	}
+	return nil
 }
 
 func (h *Header) append(b []byte) []byte {

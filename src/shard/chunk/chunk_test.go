@@ -143,6 +143,23 @@ func TestTheHeaderTellsWithoutDecoding(t *testing.T) {
 	require.True(t, h.Low.IsZero() && h.High.IsZero(), "one record has no price")
 }
 
+// A header that says something else than the records is a lie: nobody would find them by it.
+func TestAHeaderIsCheckedAgainstTheRecords(t *testing.T) {
+	records := market(200, 3)
+	h, err := Open(home, pack(t, home, records))
+	require.NoError(t, err)
+	require.NoError(t, h.Check(records))
+	for name, lie := range map[string]func(*Header){
+		"count": func(h *Header) { h.Count-- }, "seqs": func(h *Header) { h.LastSeq++ }, "times": func(h *Header) { h.Latest++ }, "received": func(h *Header) { h.FirstReceived = 0 },
+	} {
+		said := h
+		lie(&said)
+		require.Error(t, said.Check(records), name)
+	}
+	require.Error(t, h.Check(append(records[:100:100], records[99:199]...)), "a seq stands twice")
+	require.Error(t, h.Check(nil))
+}
+
 func TestEveryFlippedOrTornByteIsRefusedByName(t *testing.T) {
 	b := pack(t, home, market(40, 1))
 	var d Decoder

@@ -75,7 +75,7 @@ func (l *laneReader) unpack(r *reader, coding int, symbols []byte) error {
 		return nil
 	}
 	packed := r.bytes()
-	if r.failed || len(packed) == 0 {
+	if r.failed || len(packed) == 0 || len(symbols) == 0 { // of no symbols there is nothing to unpack, and no bound to it
 		return errLane
 	}
 	var out []byte
