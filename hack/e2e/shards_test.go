@@ -77,15 +77,22 @@ func (s *suite) backInSync(ctx context.Context, old *corev1.Pod, i int) error {
 	return s.inSync(ctx, i)
 }
 
-// shardsRolled rolls out the shards anew, as an upgrade does, which waits for nothing but their being ready: reports are whole.
+// shardsRolled rolls out the shards anew, as an upgrade does, which waits for nothing but their having been ready for a moment: reports are whole.
 func shardsRolled(t *testing.T, s *suite) {
-	began := time.Now()
 	old, err := s.Pods(s.ctx, s.namespace, "shard")
 	require.NoError(t, err)
 	require.Len(t, old, shards)
 	for i := range shards {
 		s.concern(shardPod(i))
 	}
+	s.within(t, time.Minute, "all shards have been ready for a while", func(ctx context.Context) error {
+		set, err := s.AppsV1().StatefulSets(s.namespace).Get(ctx, release+"-shard", metav1.GetOptions{})
+		if err == nil && set.Status.AvailableReplicas != shards {
+			err = fmt.Errorf("%d are available: the others would be replaced all at once", set.Status.AvailableReplicas)
+		}
+		return err
+	})
+	began := time.Now()
 	promised := s.durable(t)
 	require.NoError(t, s.Restart(s.ctx, s.namespace, release+"-shard"))
 	s.within(t, 3*time.Minute, "all shards are new ones and in sync", func(ctx context.Context) error {

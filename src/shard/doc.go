@@ -32,6 +32,8 @@
 //     floors; the higher one wins.
 //   - What it believes to hold is compared with what each twin has, for ever, by checksums of what is read from disk, over
 //     blocks of 1,024 positions; what the disk has lost is written again. Two records that differ are counted and logged.
+//   - A data folder is of one shard among the shards that its records were placed on: under another name, or among others, it is
+//     refused. Slots would have owners that know nothing of what is there, and call that all.
 //   - Damaged files are refused, at the start or when they are read, by an error that wraps [ErrDamaged]: nothing is served
 //     from such a folder any more. With Config.Rebuild it is set aside and all is copied from the twins. A file WITNESS holds
 //     the checksum of storage's list of tables, which storage itself takes for complete where its end is torn off.
