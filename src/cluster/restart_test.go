@@ -30,6 +30,7 @@ func TestEachShardMayBeAway(t *testing.T) {
 		require.NoError(t, c.Stop(name))
 		before := w.records()
 		eventually(t, name+" has missed records", func() bool { return w.records() > before+300 })
+		eventually(t, "records are durable on one", func() bool { return coreStatus(t, c).DurableOne > 0 })
 		require.NoError(t, c.Start(name))
 		eventually(t, name+" is in sync again", func() bool { return inSync(t, c, name) })
 	}
@@ -51,6 +52,7 @@ func TestEachShardMayBeAway(t *testing.T) {
 	for topic, d := range durable(t, c) {
 		require.Empty(t, d.Lost, topic)
 	}
+	eventually(t, "everything is durable on both", func() bool { return coreStatus(t, c).DurableOne == 0 })
 }
 
 // A volume is lost: reports stay whole while the shard has nothing and while it copies, and in the end it has all of its slots again.

@@ -77,9 +77,13 @@ func inSync(t *testing.T, c *cluster.Cluster, shard string) bool {
 
 func durable(t *testing.T, c *cluster.Cluster) map[quote.Topic]wire.Durable {
 	t.Helper()
-	var st wire.Status
+	return coreStatus(t, c).Durable
+}
+
+func coreStatus(t *testing.T, c *cluster.Cluster) (st wire.Status) {
+	t.Helper()
 	require.NoError(t, ask(t, c.Addr(cluster.Core), wire.TypeReqStatus, nil, &st))
-	return st.Durable
+	return st
 }
 
 // history pages through all records of some kinds of a symbol, by position.

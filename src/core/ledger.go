@@ -288,10 +288,15 @@ func (l *ledger) waiting() (n uint64) {
 	return n
 }
 
-// settled reports whether every record is on one disk at least, or lost.
+// settled reports whether every record is on one disk at least, or lost and told as that.
 func (l *ledger) settled() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	for _, q := range l.queues {
+		if len(q.lost) > 0 {
+			return false
+		}
+	}
 	for _, h := range l.homes {
 		if h.any.Through() < h.next-1 && h.both() < h.next-1 {
 			return false

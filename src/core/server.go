@@ -82,7 +82,7 @@ func (c *Core) status() wire.Status {
 	}
 	if book := c.book.Load(); book != nil {
 		s.Peers = append(c.peers.list(), wire.Peer{Name: "external", Addr: c.cfg.External, State: upDown(book.connected())})
-		s.Durable = book.place.durable(book.epoch)
+		s.Durable, s.DurableOne = book.place.durable(book.epoch), book.place.onOne()
 	}
 	return s
 }

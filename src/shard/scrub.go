@@ -143,15 +143,18 @@ func (c *scrub) block(ctx context.Context, s *wire.Session, req reqSums, theirs 
 	if c.known[theirs] == mine && mine != "" {
 		return nil
 	}
+	if mended, err := c.mend(ctx, s, req); err != nil || !mended {
+		return err // and it is tried again
+	}
 	if len(c.known) >= maxKnown {
 		clear(c.known)
 	}
 	c.known[theirs] = mine
-	return c.mend(ctx, s, req)
+	return nil
 }
 
-// mend writes the twin's records of a block: what is on our disk already is left as it is.
-func (c *scrub) mend(ctx context.Context, s *wire.Session, req reqSums) error {
+// mend writes the twin's records of a block: what is on our disk already is left as it is. It reports whether the twin gave all.
+func (c *scrub) mend(ctx context.Context, s *wire.Session, req reqSums) (bool, error) {
 	last := req.Before.Seq - 1
 	if req.Before.Epoch != req.After.Epoch {
 		last = req.After.Seq + uint64(c.size())
@@ -161,16 +164,16 @@ func (c *scrub) mend(ctx context.Context, s *wire.Session, req reqSums) error {
 		var rows []row
 		var err error
 		if rows, more, _, err = c.m.page(ctx, s, batch); err != nil || len(rows) == 0 {
-			return err
+			return false, err
 		}
 		batch = behind(batch, rows[len(rows)-1])
 		rows = c.m.shard.state.believed(rows)
 		if _, err := c.m.shard.committer.do(ctx, &write{rows: rows}); err != nil {
-			return err
+			return false, err
 		}
 	}
 	c.m.shard.state.ripen(req.Topic) // what it lacked may have kept the block from being sealed
-	return nil
+	return true, nil
 }
 
 // believed returns those of the rows that we think we hold; the others are for the mender, or come from core.

@@ -80,7 +80,7 @@ func examples(t *testing.T) []wire.Frame {
 			Process: "core", Version: "v1", Since: at, Epoch: 5, Peers: []wire.Peer{{Name: "broker", Addr: "127.0.0.1:8081", State: "up"}},
 			Breakers:    []wire.BreakerStatus{{Name: "exchange", State: "open", Since: at, Transitions: []json.RawMessage{[]byte(`{}`)}}},
 			Subscribers: []wire.SubscriberStatus{{Addr: "x", Topics: 1, Lag: 2, Skipped: 3, Lost: 4}}, Slots: []wire.SlotStatus{{Slot: 1, InSync: true}},
-			Durable: map[quote.Topic]wire.Durable{topic: {Epoch: 5, Both: 6, One: 7, Lost: lost}}, Topics: map[quote.Topic]wire.TopicInfo{topic: {Epoch: 5, First: 1, Next: 8, Bytes: 9}},
+			DurableOne: 1, Durable: map[quote.Topic]wire.Durable{topic: {Epoch: 5, Both: 6, One: 7, Lost: lost}}, Topics: map[quote.Topic]wire.TopicInfo{topic: {Epoch: 5, First: 1, Next: 8, Bytes: 9}},
 		}),
 		wire.Make(wire.TypeError, wire.Error{Code: wire.LowCoverage, Message: "m", RetryAfterMS: 5, Report: wire.Make("", report).Payload}),
 	}

@@ -19,6 +19,7 @@ type Status struct {
 	Subscribers []SubscriberStatus        `json:"subscribers,omitempty"`
 	Slots       []SlotStatus              `json:"slots,omitempty"`
 	Durable     map[quote.Topic]Durable   `json:"durable,omitempty"`
+	DurableOne  uint64                    `json:"durable_one,omitempty"` // records of all topics that are on one owner's disk and not yet on all
 	Topics      map[quote.Topic]TopicInfo `json:"topics,omitempty"`
 	Omitted     int                       `json:"omitted,omitempty"` // topics and subscribers that one frame has no room for
 }

@@ -270,6 +270,7 @@ func bytesOf(dir string) (rows []bench.Row, err error) {
 	if tapes["binance"], err = captureTape("BINANCE.ws.1.0", bn.Apply); err != nil {
 		delete(tapes, "binance")
 	}
+	fmt.Println("NOTE bytes: of a folder in which all is sealed and compacted to the end, less that of an empty one; the quotes of sim come 10 ms apart. The curve of the disk is of folders as they are, with what waits for compaction.")
 	fmt.Println("| bytes a quote | quotes | JSON | + zstd | fixed width | + zstd | deltas | + zstd | chunk | on disk |\n|---|---|---|---|---|---|---|---|---|---|")
 	for _, name := range slices.Sorted(maps.Keys(tapes)) {
 		t := tapes[name]

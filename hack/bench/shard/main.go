@@ -170,6 +170,7 @@ func batches(dir string) ([]bench.Row, error) {
 // with it, to sync as many bytes.
 func acks(dir string) ([]bench.Row, error) {
 	const records, batches, every = 100, 400, 5 * time.Millisecond // of a batch, of a round
+	fmt.Printf("NOTE ack-p99: one batch of %d records of one topic each %v.\n", records, every)
 	s, err := start(filepath.Join(dir, "ack"), "")
 	if err != nil {
 		return nil, err

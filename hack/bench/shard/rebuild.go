@@ -79,7 +79,8 @@ func rebuild(dir string) ([]bench.Row, error) {
 	}
 	cancel()
 	<-done
-	fmt.Fprintf(os.Stderr, "  rebuild: %d records each time; meanwhile %d reports, %d failed\n", total, asked.Load(), failed.Load())
+	fmt.Printf("NOTE rebuild: a shard's volume is wiped, and its only twin gives all of it back, %d records each time; meanwhile the twin was asked %d times for the newest hundred of a symbol, of which %d failed.\n",
+		total, asked.Load(), failed.Load())
 	if failed.Load() > 0 {
 		err = errors.Join(err, fmt.Errorf("%d reports failed", failed.Load()))
 	}

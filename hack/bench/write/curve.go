@@ -53,10 +53,10 @@ func curves(rows []row) (out []*curve) {
 func (c *curve) knee() string {
 	for _, p := range c.points {
 		if p.ours > 2*c.points[0].ours {
-			return fmt.Sprintf("more than twice the smallest from %g on", p.size)
+			return fmt.Sprintf("more than twice that of the smallest from %g on", p.size)
 		}
 	}
-	return "never twice the smallest"
+	return "never twice that of the smallest"
 }
 
 // Sizes of a drawing, in its own units.

@@ -92,8 +92,8 @@ type row struct {
 	Met                    *bool
 }
 
-// section turns one benchmark's output into a section: its RESULT line as a table, its curves, then the Markdown tables that it
-// printed. Rows that are points of a curve stand in its drawing and in the table.
+// section turns one benchmark's output into a section: its RESULT line as a table, its curves, then the Markdown tables and the lines
+// behind NOTE that it printed. Rows that are points of a curve stand in its drawing and in the table.
 func section(folder, title, text string, taken time.Time) ([]byte, error) {
 	_, line, found := strings.Cut(text, "\nRESULT ")
 	if !found {
@@ -125,6 +125,9 @@ func section(folder, title, text string, taken time.Time) ([]byte, error) {
 	}
 	table := false
 	for line := range strings.Lines(text) {
+		if note, is := strings.CutPrefix(line, "NOTE "); is {
+			out.WriteString("\n" + note)
+		}
 		inside := strings.HasPrefix(line, "|")
 		if inside && !table {
 			out.WriteByte('\n')
