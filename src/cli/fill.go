@@ -41,7 +41,7 @@ var errUnsure = errors.New("history is not complete, and nobody knows how much t
 // can't get it says.
 func (s *follower) fill(l wire.Lost) (reached quote.Point) {
 	f := &filling{Lost: l, at: l.After}
-	if !s.fills || l.Topic.Kind() == quote.Status || s.req.Mode != wire.ModeAll && l.Topic.Kind() == quote.Quotes {
+	if !s.fills || l.Topic.Kind() == quote.Status || s.conflates(l.Topic) {
 		s.tracker.account(f, false) // nobody stores it, or conflation would have passed it over
 		return f.at
 	}
@@ -117,7 +117,6 @@ func (s *follower) fetchPage(ctx context.Context, f *filling) (more bool, err er
 			}
 			if err := s.show(f.Topic, wire.Frame{Type: wire.TypePublish, Topic: string(f.Topic), Epoch: r.Epoch, Seq: r.Seq, Payload: r.Payload}); err != nil {
 				s.stop(err)
-				s.over = true
 				return false, err
 			}
 			f.at = r.Point()

@@ -28,7 +28,6 @@ type follower struct {
 	// lock guards what follows and is held while a frame is shown. It is a channel because whoever waits for it must be
 	// able to stop waiting: the output may be blocked for ever.
 	lock     chan struct{}
-	over     bool
 	session  *wire.Session
 	tracker  *tracker
 	source   string // what the broker last said of core
@@ -81,32 +80,43 @@ func (s *follower) run(parent context.Context) error {
 	return s.tracker.gapsError()
 }
 
-// do runs fn with the lock, unless the follower is over or ends before it gets it.
+// do runs fn with the lock, unless the follower has ended before it gets it.
 func (s *follower) do(fn func()) {
-	if s.ended() {
-		return
-	}
 	select {
 	case s.lock <- struct{}{}:
 	case <-s.done:
 		return
 	}
 	defer func() { <-s.lock }()
-	if !s.over {
+	if !s.ended() {
 		fn()
 	}
 }
 
-// end lets nothing more through and waits, for a moment, for the frame in work. It reports whether that ended.
+// end waits, for a moment, for the frame in work; nothing more is let through. It reports whether that ended.
 func (s *follower) end() bool {
 	select {
 	case s.lock <- struct{}{}:
-		s.over = true
 		<-s.lock
 		return true
 	case <-time.After(time.Second):
 		return false
 	}
+}
+
+// ended reports whether the follower is to end: nothing is shown any more.
+func (s *follower) ended() bool {
+	select {
+	case <-s.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// conflates reports whether frames of a topic are passed over as was asked for: then none is lost.
+func (s *follower) conflates(t quote.Topic) bool {
+	return s.req.Mode != wire.ModeAll && t.Kind() == quote.Quotes
 }
 
 // heard puts off the verdict that the broker is dead.

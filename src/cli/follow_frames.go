@@ -56,21 +56,11 @@ func (s *follower) lost(l wire.Lost, why string) {
 // born takes the first frame of a topic that was not there before a cut: what it had of the epoch before that frame is lost to us. It was
 // not there where a connection held for some heartbeats, and so got through the snapshots of all, and had none of it.
 func (s *follower) born(topic quote.Topic, f wire.Frame) {
-	if !s.whole || !f.Snapshot || f.Seq < 2 || s.tracker.topics[topic] != nil || s.req.Mode != wire.ModeAll && topic.Kind() == quote.Quotes {
+	if !s.whole || !f.Snapshot || f.Seq < 2 || s.tracker.topics[topic] != nil || s.conflates(topic) {
 		return
 	}
 	count := f.Seq - 1
 	s.lost(wire.Lost{Topic: topic, After: quote.Point{Epoch: f.Epoch}, Before: f.Point(), Count: &count}, "came while there was no connection")
-}
-
-// ended reports whether the follower is to end: nothing is shown any more.
-func (s *follower) ended() bool {
-	select {
-	case <-s.done:
-		return true
-	default:
-		return false
-	}
 }
 
 // asked reports whether a topic is one that was subscribed to: others could fill the memory.
@@ -102,12 +92,10 @@ func (s *follower) publish(f wire.Frame) {
 	if err := s.show(topic, f); err != nil {
 		s.tracker.undo(topic, before)
 		s.stop(err)
-		s.over = true
 		return
 	}
 	if s.count > 0 && s.tracker.frames >= s.count {
 		s.stop(errEnough)
-		s.over = true
 	}
 }
 

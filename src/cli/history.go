@@ -215,8 +215,8 @@ func (a *app) csvRows(header bool) func(wire.Record) error {
 			string(r.Topic), strconv.FormatUint(r.Epoch, 10), strconv.FormatUint(r.Seq, 10), v.Timestamp, v.Received, v.Price, v.Bid, v.Ask,
 			v.BidSize, v.AskSize, string(v.Quality.State), string(v.Quality.Reason), v.ID, v.Side, v.Quantity,
 		}
-		for i := range row {
-			if a.cfg.Terminal {
+		if a.cfg.Terminal {
+			for i := range row {
 				row[i] = clean(row[i])
 			}
 		}
