@@ -122,14 +122,13 @@ func (l *link) pump(ctx context.Context, s *wire.Session) error {
 		}
 	})
 	err := l.send(ctx, s, flights)
-	s.Close()
 	close(flights)
 	wg.Wait()
 	l.ledger.putBack(l.shard, unacked)
 	return errors.Join(failed, err)
 }
 
-// send puts batches on the wire until the session ends.
+// send puts batches on the wire until the session ends, and closes it.
 func (l *link) send(ctx context.Context, s *wire.Session, flights chan<- flight) error {
 	tick := time.NewTicker(beat)
 	defer tick.Stop()

@@ -44,10 +44,10 @@ func (s *Seqs) Through() uint64 {
 }
 
 // Count returns how many of first to last, both inclusive, are in the set; last may be first - 1, which is none.
-func (s *Seqs) Count(first, last uint64) uint64 {
-	n := last - first + 1
-	for _, p := range s.Missing(first, last) {
-		n -= p.Len()
+func (s *Seqs) Count(first, last uint64) (n uint64) {
+	i := sort.Search(len(s.spans), func(i int) bool { return s.spans[i].Last >= first })
+	for ; i < len(s.spans) && s.spans[i].First <= last; i++ {
+		n += min(s.spans[i].Last, last) - max(s.spans[i].First, first) + 1
 	}
 	return n
 }

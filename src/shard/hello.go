@@ -152,17 +152,11 @@ func (s *Shard) newestRecords(ctx context.Context, names []quote.Topic) (out []w
 // newestNow notes the newest position of each topic, zero where it has none, and returns a view in which their records are stored.
 func (s *Shard) newestNow(names []quote.Topic) ([]quote.Point, engine.View) {
 	newest := make([]quote.Point, len(names))
-	for {
-		raised := s.state.raisedNow()
+	return newest, s.viewOf(func() {
 		for i, t := range names {
 			newest[i], _ = s.state.newest(t)
 		}
-		v := s.engine.View()
-		if s.state.raisedNow() == raised { // else retention may have let go some of it meanwhile
-			return newest, v
-		}
-		_ = v.Close()
-	}
+	})
 }
 
 // dismissWait is how long a core that is replaced may take to be told so.

@@ -97,8 +97,7 @@ func (s *Shard) atHand(f *wire.Frame) (answer wire.Frame, ok bool) {
 
 // picture notes what is held of a query's topics, and returns a view in which all of it is stored.
 func (s *Shard) picture(q *query) engine.View {
-	for {
-		raised := s.state.raisedNow()
+	return s.viewOf(func() {
 		q.held, q.floors = make(map[quote.Topic][]*holding, len(q.topics)), nil
 		for _, t := range q.topics {
 			q.held[t] = s.state.holdings(t)
@@ -106,11 +105,19 @@ func (s *Shard) picture(q *query) engine.View {
 				q.floors = append(q.floors, quote.Position{Topic: t, Point: floor})
 			}
 		}
+	})
+}
+
+// viewOf returns a view in which all is stored that note, called before, has taken down of what is held.
+func (s *Shard) viewOf(note func()) engine.View {
+	for {
+		raised := s.state.raisedNow()
+		note()
 		v := s.engine.View()
 		if s.state.raisedNow() == raised { // else retention may have let go some of it meanwhile
 			return v
 		}
-		_ = v.Close() // a snapshot that nothing was read from
+		_ = v.Close()
 	}
 }
 
